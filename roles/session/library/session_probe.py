@@ -1,0 +1,154 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks a session through its tunnel."""
+
+DOCUMENTATION = r"""
+---
+module: session_probe
+short_description: Asks a session what a browser would ask
+version_added: "0.1.0"
+description:
+  - Runs on the controller, so delegate it to localhost with C(become) off.
+  - Never fails on what it finds. It returns a verdict, and the playbook decides.
+  - The session's token and the password are read through the tunnel's connection; they are in no variable or result.
+requirements:
+  - requests
+  - websocket-client
+options:
+  name:
+    description: The session's name on this machine, as for M(session_tunnel).
+    type: str
+    required: true
+  host:
+    description: The login node, as for M(session_tunnel).
+    type: str
+    required: true
+  arguments:
+    description: Further arguments of ssh, as for M(session_tunnel).
+    type: str
+    default: ''
+  url:
+    description: The address of the server on this machine.
+    type: str
+    required: true
+  token_file:
+    description: The file on the cluster with the session's token.
+    type: str
+    required: true
+  password_file:
+    description: The file on the cluster with a generated password. Needed for the check V(password) without O(password).
+    type: str
+    default: ''
+  password:
+    description: The password, where a person chose it.
+    type: str
+    default: ''
+  check:
+    description: What to ask.
+    type: str
+    choices: [api, login, dashboard_route, password, local_cluster, lsf_cluster]
+    default: api
+  server_patience:
+    description: Seconds that the server may take to answer for the first time.
+    type: int
+    default: 120
+  patience:
+    description: Seconds that one computation of the full checks may take.
+    type: int
+    default: 300
+attributes:
+  check_mode:
+    description: Changes nothing in any mode; the full checks start a kernel and a one-worker job and end them.
+    support: full
+  diff_mode:
+    description: There is nothing to compare.
+    support: none
+author:
+  - The Slipway founders
+"""
+
+EXAMPLES = r"""
+- name: Check the session
+  session_probe:
+    name: triton-jupyter
+    host: triton.example.edu
+    url: http://localhost:8890
+    token_file: /home/ada/.local/state/slipway/session-jupyter.token
+    check: login
+  delegate_to: localhost
+  become: false
+"""
+
+RETURN = r"""
+healthy:
+  description: Whether the check passed.
+  type: bool
+  returned: always
+msg:
+  description: The evidence, or the failure with the tool's words and the remedy.
+  type: str
+  returned: always
+  sample: Jupyter server 2.21.1 answers
+seconds:
+  description: How long the check took.
+  type: float
+  returned: always
+"""
+
+import time
+import traceback
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.session import SessionError
+from ansible.module_utils.session.tunnel import Destination, Tunnel
+
+try:
+    from ansible.module_utils.session import probe
+
+    IMPORT_ERROR = None
+except ImportError:
+    IMPORT_ERROR = traceback.format_exc()
+
+
+def run(params):
+    tunnel = Tunnel(params["name"], Destination(params["host"], arguments=params["arguments"]))
+    lab = probe.Lab(params["url"], tunnel.read_remote(params["token_file"]), params["patience"])
+    # Nothing of a server that is still starting can be judged.
+    probe.wait_for_api(lab, params["server_patience"])
+    if params["check"] == "password":
+        return lab.password(params["password"] or tunnel.read_remote(params["password_file"]))
+    return getattr(lab, params["check"])()
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "host": {"type": "str", "required": True},
+            "arguments": {"type": "str", "default": ""},
+            "url": {"type": "str", "required": True},
+            "token_file": {"type": "str", "required": True, "no_log": False},
+            "password_file": {"type": "str", "default": "", "no_log": False},
+            "password": {"type": "str", "default": "", "no_log": True},
+            "check": {
+                "type": "str",
+                "choices": ["api", "login", "dashboard_route", "password", "local_cluster", "lsf_cluster"],
+                "default": "api",
+            },
+            "server_patience": {"type": "int", "default": 120},
+            "patience": {"type": "int", "default": 300},
+        },
+        supports_check_mode=True,
+    )
+    if IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("requests and websocket-client"), exception=IMPORT_ERROR)
+    started = time.monotonic()
+    try:
+        healthy, message = True, run(module.params)
+    except SessionError as error:
+        healthy, message = False, f"check {module.params['check']}: {error}"
+    module.exit_json(changed=False, healthy=healthy, msg=message, seconds=round(time.monotonic() - started, 1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the job runs on its node: takes a free port, says where it is, becomes the Jupyter server.
+
+Copied beside the session's record and called as ``python launch.py RECORD``. It imports nothing of this package.
+"""
+
+import json
+import os
+import socket
+import sys
+
+
+def free_port(address, preferred):
+    """``preferred`` if it is free on ``address``, else any free port."""
+    for port in (preferred, 0):
+        with socket.socket(socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    raise SystemExit(f"no free port on {address}")
+
+
+def main(record_path):
+    with open(record_path) as stream:
+        record = json.load(stream)
+    stem = record_path[: -len("json")]
+    node = socket.gethostname()
+    address = record["listen"] or node
+    port = free_port(address, record["server_port"])
+
+    # LSF shows a job's output only after its end; the server's words are needed while it lives.
+    log = os.open(stem + "server.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+
+    connection = {
+        "nonce": record["nonce"],
+        "job_id": os.environ["LSB_JOBID"],
+        "node": node,
+        "port": port,
+        "pid": os.getpid(),
+    }
+    temporary = stem + "connection.new"
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        json.dump(connection, stream)
+    os.replace(temporary, stem + "connection")
+
+    prefix = record["env_prefix"]
+    os.environ.update(
+        PATH=os.path.join(prefix, "bin") + os.pathsep + os.environ["PATH"],
+        CONDA_PREFIX=prefix,
+        # A path, not the token: other users may read a process's arguments, and some sites show a job's environment.
+        JUPYTER_TOKEN_FILE=stem + "token",
+    )
+    os.chdir(os.path.expanduser("~"))
+    server = os.path.join(prefix, "bin", "jupyter-lab")
+    options = ["--no-browser", f"--ip={address}", f"--port={port}", "--ServerApp.port_retries=0"]
+    os.execv(server, [server, *options, *record["server_arguments"]])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Asks a session, through its tunnel, what a browser would ask.
+
+Every check is a method of :class:`Lab` that returns one sentence of evidence and raises :class:`SessionError` with a
+remedy. The quick ones need the server alone; the full ones start a kernel and compute in it.
+"""
+
+import json
+import re
+import time
+import uuid
+from contextlib import contextmanager
+from ipaddress import ip_address, ip_network
+
+import requests
+import websocket
+
+from . import SessionError
+
+#: Seconds for one request, and for a page that a busy or emulated node has to build.
+REQUEST_TIMEOUT = 10
+SLOW_REQUEST_TIMEOUT = 60
+#: A port that no server listens on: asking the proxy for it tells a proxy that failed from one that is not there.
+UNUSED_PORT = 9
+
+LOCAL_CLUSTER = """
+import json
+from dask.distributed import Client, LocalCluster
+cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, memory_limit="1GiB")
+client = Client(cluster)
+print(json.dumps({"scheduler": cluster.scheduler.id, "link": cluster.dashboard_link, "sum": client.submit(sum, range(10)).result()}))
+"""
+
+LSF_CLUSTER = """
+import ipaddress, json, os, socket
+import psutil
+from dask.distributed import Client
+from dask_jobqueue import LSFCluster
+cluster = LSFCluster()
+client = Client(cluster)
+cluster.scale(jobs=1)
+client.wait_for_workers(1, timeout=%(patience)d)
+def where(dask_worker):
+    return {"address": dask_worker.address, "host": socket.gethostname(), "job": os.environ["LSB_JOBID"]}
+worker = next(iter(client.run(where).values()))
+import dask
+interface = dask.config.get("jobqueue.lsf.interface")
+subnet = None
+if interface:
+    own = next(a for a in psutil.net_if_addrs()[interface] if a.family == socket.AF_INET)
+    subnet = str(ipaddress.ip_network(f"{own.address}/{own.netmask}", strict=False))
+print(json.dumps({"worker": worker, "here": socket.gethostname(), "scheduler": cluster.scheduler.address, "interface": interface,
+                  "subnet": subnet, "sum": client.submit(sum, range(10)).result(), "script": cluster.job_script()}))
+"""
+
+CLOSE_CLUSTER = """
+for _name in ("client", "cluster"):
+    if _name in globals():
+        globals()[_name].close()
+"""
+#: Seconds for that: a worker's job is taken back from LSF.
+CLOSE_PATIENCE = 30
+
+
+class Lab:
+    """A JupyterLab server at ``url``, asked with the session's token.
+
+    Args:
+        url: the address on this machine, such as ``http://localhost:8890``.
+        token: the session's token; travels in a header only.
+        patience: seconds that one computation may take.
+    """
+
+    def __init__(self, url, token, patience=300):
+        self.url = url.rstrip("/")
+        self.patience = patience
+        self.http = requests.Session()
+        # Proxies of the user's environment must not see what goes to this machine.
+        self.http.trust_env = False
+        self.http.headers["Authorization"] = f"token {token}"
+
+    def _get(self, path, timeout=REQUEST_TIMEOUT):
+        try:
+            return self.http.get(self.url + path, timeout=timeout)
+        except requests.RequestException as error:
+            raise SessionError(
+                f"{self.url}{path} does not answer.",
+                str(error),
+                "the tunnel or the server is frozen or gone: run playbooks/session.yml again",
+            ) from error
+
+    def api(self):
+        """The server answers: ``/api`` tells its version to anyone."""
+        answer = self._get("/api")
+        try:
+            return f"Jupyter server {answer.json()['version']} answers"
+        except (ValueError, KeyError) as error:
+            raise SessionError(
+                f"{self.url}/api answered {answer.status_code}, but not as a Jupyter server does.", answer.text[:200]
+            ) from error
+
+    def login(self):
+        """The server is ours (it takes the session's token) and asks strangers for a password."""
+        own = self._get("/api/status")
+        if own.status_code != 200:
+            raise SessionError(
+                f"the server at {self.url} refuses this session's token ({own.status_code}): it is somebody else's, or of an earlier session.",
+                remedy="run playbooks/stop.yml, then playbooks/session.yml",
+            )
+        with self._stranger() as stranger:
+            closed = stranger.get(f"{self.url}/api/status", timeout=REQUEST_TIMEOUT).status_code
+            page = stranger.get(f"{self.url}/login", timeout=REQUEST_TIMEOUT).text
+        if closed == 200:
+            raise SessionError("the server lets anybody in.", remedy="run playbooks/onboard.yml: it sets the password")
+        if 'name="password"' not in page:
+            raise SessionError(
+                f"{self.url}/login shows no field for a password.",
+                page[:200],
+                "run playbooks/onboard.yml: it sets the password",
+            )
+        return "it knows this session and asks others for the password"
+
+    def dashboard_route(self):
+        """jupyter-server-proxy is there: a port nobody listens on is its error, and not an unknown page."""
+        status = self._get(f"/proxy/{UNUSED_PORT}/status", SLOW_REQUEST_TIMEOUT).status_code
+        if status in (403, 404):
+            raise SessionError(
+                f"{self.url}/proxy/PORT answers {status}: jupyter-server-proxy is not at work.",
+                remedy="run playbooks/onboard.yml",
+            )
+        return "/proxy/PORT reaches the node's ports"
+
+    def password(self, password):
+        """A person gets in: the login form takes the password, and the lab's page opens."""
+        with self._stranger() as person:
+            form = person.get(f"{self.url}/login?next=%2Flab", timeout=SLOW_REQUEST_TIMEOUT).text
+            field = re.search(r'name="_xsrf" value="([^"]+)"', form)
+            person.post(
+                f"{self.url}/login?next=%2Flab",
+                data={"password": password, "_xsrf": field[1] if field else ""},
+                timeout=SLOW_REQUEST_TIMEOUT,
+                allow_redirects=False,
+            )
+            page = person.get(f"{self.url}/lab", timeout=SLOW_REQUEST_TIMEOUT)
+        if page.status_code != 200 or "jupyter-config-data" not in page.text:
+            raise SessionError(
+                "JupyterLab's page does not open with the password.",
+                f"{page.url} answered {page.status_code}",
+                "run playbooks/onboard.yml",
+            )
+        return "the password opens JupyterLab"
+
+    @contextmanager
+    def _stranger(self):
+        """A client without the token."""
+        with requests.Session() as client:
+            client.trust_env = False
+            try:
+                yield client
+            except requests.RequestException as error:
+                raise SessionError(
+                    f"{self.url} stopped answering.", str(error), "run playbooks/session.yml again"
+                ) from error
+
+    def local_cluster(self):
+        """A kernel starts a LocalCluster, and its dashboard shows through the proxy, this very scheduler's and no other."""
+        with self.kernel() as run:
+            cluster = json.loads(run(LOCAL_CLUSTER))
+            dashboard = self.url + cluster["link"]
+            page = self._get(cluster["link"], SLOW_REQUEST_TIMEOUT)
+            if page.status_code != 200 or "bokeh" not in page.text.lower():
+                raise SessionError(
+                    f"the dashboard {dashboard} answers {page.status_code}.",
+                    page.text[:200],
+                    "run playbooks/onboard.yml",
+                )
+            identity = self._get(cluster["link"].rsplit("/", 1)[0] + "/json/identity.json", SLOW_REQUEST_TIMEOUT).json()
+            if identity["id"] != cluster["scheduler"]:
+                raise SessionError(
+                    f"the dashboard {dashboard} is another scheduler's.", remedy="stop that one, or restart the kernel"
+                )
+        return f"a LocalCluster computes, its dashboard is {dashboard}"
+
+    def lsf_cluster(self):
+        """An LSFCluster out of the written jobqueue.yaml gets a worker on another node, over the asked interface, and computes."""
+        with self.kernel() as run:
+            seen = json.loads(run(LSF_CLUSTER % {"patience": self.patience}))
+        worker = seen["worker"]
+        if seen["subnet"]:
+            for address in (worker["address"], seen["scheduler"]):
+                if ip_address(address.split("//")[1].rsplit(":", 1)[0]) not in ip_network(seen["subnet"]):
+                    raise SessionError(
+                        f"{address} is not in {seen['interface']}'s subnet {seen['subnet']}.",
+                        remedy="check dask_interface in the inventory's dask.yml",
+                    )
+        if worker["host"] == seen["here"]:
+            raise SessionError(
+                f"the worker of job {worker['job']} came up on the session's own node {seen['here']}.",
+                remedy="check dask_queue in the inventory's dask.yml",
+            )
+        return f"an LSFCluster computes: job {worker['job']} on {worker['host']}, {worker['address']}, scheduler {seen['scheduler']}"
+
+    @contextmanager
+    def kernel(self):
+        """A kernel of our own; yields ``run(code) -> stdout``; ends it in any case."""
+        started = self.http.post(f"{self.url}/api/kernels", json={"name": "python3"}, timeout=SLOW_REQUEST_TIMEOUT)
+        if started.status_code != 201:
+            raise SessionError(
+                f"no kernel starts ({started.status_code}).", started.text[:300], "look into the server's log"
+            )
+        kernel = started.json()["id"]
+        address = f"ws{self.url[4:]}/api/kernels/{kernel}/channels"
+        try:
+            # A kernel stays "starting" until a websocket is there, so it is asked at once.
+            socket = websocket.create_connection(
+                address,
+                timeout=self.patience,
+                header={"Authorization": self.http.headers["Authorization"]},
+                http_no_proxy=["*"],
+            )
+            try:
+                yield lambda code: self._execute(socket, code, self.patience)
+            finally:
+                self._close_clusters(kernel, socket)
+        except (websocket.WebSocketException, OSError) as error:
+            raise SessionError(
+                "the kernel's connection broke.",
+                str(error),
+                "the tunnel may be frozen: run playbooks/session.yml again",
+            ) from error
+        finally:
+            self.http.delete(f"{self.url}/api/kernels/{kernel}", timeout=SLOW_REQUEST_TIMEOUT)
+
+    def _close_clusters(self, kernel, socket):
+        """Takes back what a check has started, also after one that failed or hangs."""
+        try:
+            self.http.post(f"{self.url}/api/kernels/{kernel}/interrupt", timeout=REQUEST_TIMEOUT)
+            self._execute(socket, CLOSE_CLUSTER, CLOSE_PATIENCE)
+        except SessionError:
+            # The kernel goes next, and workers without a scheduler end themselves after their death-timeout.
+            pass
+        finally:
+            socket.close()
+
+    @staticmethod
+    def _execute(socket, code, patience):
+        """Runs code in the kernel; returns what it printed. Raises SessionError with the kernel's traceback."""
+        message_id = uuid.uuid4().hex
+        header = {
+            "msg_id": message_id,
+            "msg_type": "execute_request",
+            "username": "slipway",
+            "session": message_id,
+            "date": "",
+            "version": "5.3",
+        }
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": False,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+        }
+        socket.send(
+            json.dumps(
+                {
+                    "header": header,
+                    "parent_header": {},
+                    "metadata": {},
+                    "content": content,
+                    "channel": "shell",
+                    "buffers": [],
+                }
+            )
+        )
+        printed, deadline = [], time.monotonic() + patience
+        while time.monotonic() < deadline:
+            socket.settimeout(max(1, deadline - time.monotonic()))
+            try:
+                message = json.loads(socket.recv())
+            except websocket.WebSocketTimeoutException:
+                break
+            if message["parent_header"].get("msg_id") != message_id:
+                continue
+            kind, said = message["header"]["msg_type"], message["content"]
+            if kind == "stream" and said["name"] == "stdout":
+                printed.append(said["text"])
+            elif kind == "error":
+                traceback = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(said["traceback"]))
+                raise SessionError(f"the kernel met {said['ename']}: {said['evalue'][:300]}", traceback[-1200:])
+            elif kind == "status" and said["execution_state"] == "idle":
+                return "".join(printed)
+        raise SessionError(
+            f"the kernel did not finish within {patience} s.",
+            "".join(printed)[-300:],
+            "LSF may have no free slots: look with bjobs",
+        )
+
+
+def wait_for_api(lab, seconds):
+    """Asks ``/api`` until it answers: a server needs a while after its job has started.
+
+    Raises:
+        SessionError: it did not within ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return lab.api()
+        except SessionError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(1)

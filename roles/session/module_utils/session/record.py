@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of a session, kept on the cluster's shared home so that any later run finds it again.
+
+Files, all in one folder of mode 0700:
+
+=============================  =====================================================================================
+``session-NAME.json``          the record: written as an intent with a nonce before the job is submitted, then its id
+``session-NAME.token``         the token for Slipway's own requests (people use their password)
+``session-NAME.connection``    what the job itself says: nonce, job id, node, port; ours only if nonce and id agree
+``session-NAME.launch.py``     what the job runs
+``session-NAME.server.log``    what the Jupyter server says; ``session-NAME.job.log`` is LSF's own report
+=============================  =====================================================================================
+"""
+
+import json
+import os
+import secrets
+import tempfile
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+
+from . import SessionError
+
+
+def write_private(path, text):
+    """Writes a file of mode 0600 in one step: a reader sees the old text or the new, never a part."""
+    path = Path(path)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=str(path.parent), prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, str(path))
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+class Record:
+    """The record of the session ``name`` in ``folder``; a mapping of strings and numbers under :attr:`data`."""
+
+    def __init__(self, folder, name):
+        self.folder = Path(folder)
+        self.name = name
+        self.data = self._read(self.path) or {}
+
+    @property
+    def path(self):
+        return self.folder / f"session-{self.name}.json"
+
+    def beside(self, ending):
+        """The path of one of the session's other files."""
+        return self.folder / f"session-{self.name}.{ending}"
+
+    @staticmethod
+    def _read(path):
+        """The object in a JSON file, or None where there is none, or none that is whole."""
+        try:
+            data = json.loads(path.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return data if isinstance(data, dict) else None
+
+    def intend(self, **facts):
+        """Begins a new session: a fresh nonce and token, recorded before anything is submitted."""
+        write_private(self.beside("token"), secrets.token_hex(24))
+        self.data = {"nonce": secrets.token_hex(8), **facts}
+        self.save()
+
+    def save(self):
+        write_private(self.path, json.dumps(self.data, indent=2, sort_keys=True) + "\n")
+
+    def connection(self):
+        """What our job says of itself, or None as long as it said nothing.
+
+        A file left by an earlier job, or by a job that is not ours, carries another nonce or id and does not count.
+        """
+        said = self._read(self.beside("connection"))
+        if said and said.get("nonce") == self.data.get("nonce") and said.get("job_id") == self.data.get("job_id"):
+            return said
+        return None
+
+    def forget(self):
+        """Removes the record, the token and the connection; the logs stay."""
+        for path in (self.path, self.beside("token"), self.beside("connection")):
+            if path.exists():
+                path.unlink()
+        self.data = {}
+
+    @contextmanager
+    def locked(self):
+        """Keeps a second run on this login host away while this one looks and submits.
+
+        Raises:
+            SessionError: another run holds the lock.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(str(self.beside("lock")), "w") as lock:
+            try:
+                flock(lock, LOCK_EX | LOCK_NB)
+            except OSError as error:
+                raise SessionError(
+                    f"another run is busy with the session {self.name!r}.",
+                    remedy="wait for it to end; nothing was changed",
+                ) from error
+            yield

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A tunnel from this machine to a server on a compute node: one OpenSSH master with one forward.
+
+OpenSSH does the work and is asked through its control socket; nothing is found or ended by port or by name.
+"""
+
+import hashlib
+import json
+import os
+import shlex
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from . import SessionError
+from .record import write_private
+
+#: A unix socket's path holds 108 bytes; ssh appends 17 of its own while it opens one.
+LONGEST_SOCKET_PATH = 90
+#: Seconds to log in; then seconds after which a silent connection counts as dead (3 unanswered probes, 5 s apart).
+CONNECT_TIMEOUT = 20
+ALIVE_INTERVAL, ALIVE_COUNT = 5, 3
+
+
+class Destination:
+    """Where ssh goes, with the inventory's own words for how.
+
+    Args:
+        host: name or alias, as after ``ssh``.
+        user, port, key: empty or 0 leave it to the user's ssh_config.
+        arguments: further arguments of ssh in one string, as in ``ansible_ssh_common_args``.
+    """
+
+    def __init__(self, host, user="", port=0, key="", arguments=""):
+        self.host = host
+        self.options = shlex.split(arguments)
+        if user:
+            self.options += ["-l", user]
+        if port:
+            self.options += ["-p", str(port)]
+        if key:
+            self.options += ["-i", os.path.expanduser(key)]
+
+    def ssh(self, *arguments):
+        """The argv of an ssh that never asks anything."""
+        return ["ssh", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_TIMEOUT}", *self.options, *arguments]
+
+
+def state_folder(name):
+    """The folder of a session's state on the controller, ``$XDG_STATE_HOME/slipway/NAME``."""
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(home) / "slipway" / name
+
+
+def is_free(port):
+    """Whether a port of localhost can be listened on, in IPv4 and, where there is one, IPv6."""
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError as error:
+                # EADDRNOTAVAIL (99), EAFNOSUPPORT (97): this machine has no IPv6 loopback, so nobody holds the port there.
+                if error.errno not in (97, 99):
+                    return False
+    return True
+
+
+class Tunnel:
+    """The tunnel of one session, ``localhost:local_port`` to ``node:port`` by way of ``destination``."""
+
+    def __init__(self, name, destination):
+        self.destination = destination
+        self.folder = state_folder(name)
+        self.socket = self.folder / "tunnel.sock"
+        if len(str(self.socket)) > LONGEST_SOCKET_PATH:
+            digest = hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
+            self.socket = Path(tempfile.gettempdir()) / f"slipway-{os.getuid()}" / digest
+        self.record = self.folder / "tunnel.json"
+        self.log = self.folder / "tunnel.log"
+
+    def _control(self, command):
+        argv = self.destination.ssh("-S", str(self.socket), "-O", command, self.destination.host)
+        try:
+            return subprocess.run(
+                argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CONNECT_TIMEOUT, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return None
+
+    def forward(self):
+        """The forward of the living tunnel, ``{local_port, node, port}``, or None where no master answers."""
+        if not self.socket.exists():
+            return None
+        answer = self._control("check")
+        if answer is None or answer.returncode:
+            return None
+        try:
+            return json.loads(self.record.read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def open(self, local_port, node, port):
+        """Opens the tunnel, in place of one of this session that leads elsewhere.
+
+        Raises:
+            SessionError: the local port is taken by somebody else, or ssh failed; with ssh's words.
+        """
+        self.close()
+        if not is_free(local_port):
+            raise SessionError(
+                f"session_local_port is {local_port}: another program on this machine listens there.",
+                remedy=f"end it (`lsof -i:{local_port}` tells which), or choose another port with -e session_local_port={local_port + 1}",
+            )
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_socket_folder()
+        write_private(self.log, "")
+        options = {
+            "ControlMaster": "yes",
+            "ControlPersist": "no",
+            "ExitOnForwardFailure": "yes",
+            "ServerAliveInterval": ALIVE_INTERVAL,
+            "ServerAliveCountMax": ALIVE_COUNT,
+        }
+        argv = self.destination.ssh("-f", "-N", "-T", "-S", str(self.socket), "-E", str(self.log))
+        # These come before the inventory's arguments: ssh takes the first value it meets.
+        argv[1:1] = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+        argv += ["-L", f"localhost:{local_port}:{node}:{port}", self.destination.host]
+        # Recorded first: a run that is killed here leaves a record that the next one compares with the socket.
+        write_private(self.record, json.dumps({"local_port": local_port, "node": node, "port": port}))
+        try:
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=3 * CONNECT_TIMEOUT,
+                check=False,
+            )
+            failed = done.returncode != 0
+        except subprocess.TimeoutExpired:
+            failed = True
+        if failed:
+            raise SessionError(
+                f"ssh could not open the tunnel localhost:{local_port} to {node}:{port} through {self.destination.host}.",
+                self.log.read_text(errors="replace")[-800:],
+                f"try `{' '.join(self.destination.ssh(self.destination.host, 'true'))}` by hand",
+            )
+
+    def _make_socket_folder(self):
+        folder = self.socket.parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+        if status.st_uid != os.getuid() or status.st_mode & 0o077:
+            raise SessionError(
+                f"{folder} is open to others; ssh's control socket must not lie there.",
+                remedy=f"remove {folder}, or set TMPDIR",
+            )
+
+    def close(self):
+        """Ends the tunnel, if there is one. Returns whether there was."""
+        if not self.socket.exists():
+            return False
+        answer = self._control("exit")
+        deadline = time.monotonic() + 5
+        while self.socket.exists() and answer is not None and answer.returncode == 0 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if self.socket.exists():
+            # No master answers on it: a left-over of a machine that was switched off.
+            self.socket.unlink()
+        return True
+
+    def read_remote(self, path):
+        """The text of a file on the login node, through the tunnel's own connection.
+
+        The session's token and password travel this way: in no argv, variable or result.
+
+        Raises:
+            SessionError: it could not be read.
+        """
+        argv = self.destination.ssh("-S", str(self.socket), self.destination.host, f"cat -- {shlex.quote(path)}")
+        try:
+            done = subprocess.run(
+                argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CONNECT_TIMEOUT, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise SessionError(
+                f"{path} could not be read within {CONNECT_TIMEOUT} s.",
+                remedy="the connection to the login node seems frozen",
+            ) from error
+        if done.returncode:
+            raise SessionError(f"{path} could not be read on {self.destination.host}.", done.stderr)
+        return done.stdout.strip()
