@@ -1,0 +1,46 @@
+# make demo       a cluster in containers on this machine, and the whole way through site.yml on it
+# make test       lint, unit tests, and every role in ppc64le containers: what CI runs on every push
+# make test-all   the full matrices as well; its dated result is kept in docs/
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+RESULTS := .cache/results
+
+.PHONY: help setup controller demo demo-down test lint unit molecule newest lock
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+setup:
+	@scripts/setup
+
+controller:
+	@scripts/setup --controller
+
+demo: setup
+	@scripts/demo
+
+demo-down: setup
+	@scripts/demo --down
+
+test:
+	@scripts/test
+
+lint: setup
+	yamllint --strict .
+	ruff check .
+	ruff format --check .
+	shellcheck scripts/setup .ci/run $$(git ls-files '*.sh')
+	ansible-lint --strict --offline
+
+unit: setup
+	pytest tests/unit --junit-xml=$(RESULTS)/unit.xml
+
+molecule: setup
+	molecule test --all
+
+# The locks are universal: each ansible-core is the newest that the Python at hand can have.
+lock: setup
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --custom-compile-command 'make lock' requirements.in -o requirements.txt
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --custom-compile-command 'make lock' requirements-dev.in -o requirements-dev.txt
