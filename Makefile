@@ -22,7 +22,7 @@ demo: setup
 demo-down: setup
 	@scripts/demo --down
 
-test:
+test: setup
 	@scripts/test
 
 lint: setup

@@ -84,7 +84,7 @@ forward:
   description: Where the tunnel leads.
   type: dict
   returned: always
-  sample: {local_port: 8890, node: t037, port: 8888}
+  sample: {local_port: 8890, node: t037, port: 8888, via: ada@triton.example.edu}
 control_socket:
   description: The tunnel's own control socket.
   type: str
@@ -118,7 +118,7 @@ def run(module):
     forward = tunnel.forward()
     changed = False
     if params["state"] == "opened":
-        wanted = {"local_port": params["local_port"], "node": params["node"], "port": params["node_port"]}
+        wanted = tunnel.leads(params["local_port"], params["node"], params["node_port"])
         changed = forward != wanted or not answers(params["local_port"])
         if changed and not module.check_mode:
             tunnel.open(params["local_port"], params["node"], params["node_port"])

@@ -35,6 +35,7 @@ class Destination:
 
     def __init__(self, host, user="", port=0, key="", arguments=""):
         self.host = host
+        self.user = user
         self.options = shlex.split(arguments)
         if user:
             self.options += ["-l", user]
@@ -42,6 +43,9 @@ class Destination:
             self.options += ["-p", str(port)]
         if key:
             self.options += ["-i", os.path.expanduser(key)]
+
+    def __str__(self):
+        return f"{self.user}@{self.host}" if self.user else self.host
 
     def ssh(self, *arguments):
         """The argv of an ssh that never asks anything."""
@@ -91,7 +95,7 @@ class Tunnel:
             return None
 
     def forward(self):
-        """The forward of the living tunnel, ``{local_port, node, port}``, or None where no master answers."""
+        """The forward of the living tunnel, ``{local_port, node, port, via}``, or None where no master answers."""
         if not self.socket.exists():
             return None
         answer = self._control("check")
@@ -101,6 +105,10 @@ class Tunnel:
             return json.loads(self.record.read_text())
         except (FileNotFoundError, ValueError):
             return {}
+
+    def leads(self, local_port, node, port):
+        """What :meth:`forward` returns of a tunnel that leads from ``local_port`` to ``node:port`` by this destination."""
+        return {"local_port": local_port, "node": node, "port": port, "via": str(self.destination)}
 
     def open(self, local_port, node, port):
         """Opens the tunnel, in place of one of this session that leads elsewhere.
@@ -129,7 +137,7 @@ class Tunnel:
         argv[1:1] = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
         argv += ["-L", f"localhost:{local_port}:{node}:{port}", self.destination.host]
         # Recorded first: a run that is killed here leaves a record that the next one compares with the socket.
-        write_private(self.record, json.dumps({"local_port": local_port, "node": node, "port": port}))
+        write_private(self.record, json.dumps(self.leads(local_port, node, port)))
         try:
             done = subprocess.run(
                 argv,

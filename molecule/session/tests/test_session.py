@@ -1,0 +1,133 @@
+"""The session as its user sees it: a job in the queue, an address that answers, and nothing for others to read."""
+
+import json
+import os
+import socket
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import requests
+
+URL = "http://localhost:8891"
+SHARED = ("-e", "target_conda_prefix=/home/builder/local/miniconda3")
+STATE_HOME = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "slipway"
+
+
+def api(url=URL, **options):
+    return requests.get(f"{url}/api", timeout=5, **options)
+
+
+@pytest.fixture
+def folder(home):
+    return f"{home}/.local/state/slipway"
+
+
+@pytest.fixture
+def record(host, folder):
+    return json.loads(host.check_output(f"cat {folder}/session-jupyter.json"))
+
+
+@pytest.fixture
+def tunnel_pid():
+    """The process of the tunnel's ssh, as its own control socket tells it."""
+    control = STATE_HOME / f"minitriton-{os.environ['MINITRITON_NAME']}-jupyter/tunnel.sock"
+    said = subprocess.run(["ssh", "-S", str(control), "-O", "check", "-"], capture_output=True, text=True, check=True)
+    return int(said.stderr.split("pid=")[1].split(")")[0])
+
+
+def test_the_server_answers_on_this_machine():
+    assert "version" in api().json()
+
+
+def test_strangers_are_asked_for_a_password():
+    assert requests.get(f"{URL}/api/status", timeout=5).status_code == 403
+    assert 'name="password"' in requests.get(f"{URL}/login", timeout=5).text
+
+
+def test_lsf_runs_one_job_named_as_the_tutorial_has_it(login, record):
+    job_id, state, queue, name = login("bjobs -noheader -o 'jobid stat queue job_name'").split()
+    assert (job_id, state, queue, name) == (record["job_id"], "RUN", "interactive", "jupyter")
+
+
+def test_the_server_listens_on_its_nodes_address_alone(minitriton, host, folder):
+    port = json.loads(host.check_output(f"cat {folder}/session-jupyter.connection"))["port"]
+    (line,) = [line for line in minitriton("exec", "t037", "ss", "-Hltn").splitlines() if f":{port} " in line]
+    assert "10." in line
+    assert "0.0.0.0:" + str(port) not in line
+
+
+def test_records_and_secrets_are_for_the_owner_alone(host, folder):
+    for line in host.check_output(f"stat -c '%a %n' {folder} {folder}/*").splitlines():
+        mode, name = line.split()
+        assert mode == ("700" if name == folder else "600"), line
+
+
+def test_no_secret_is_in_the_jobs_arguments_or_its_description(host, login, folder, minitriton):
+    token = host.check_output(f"cat {folder}/session-jupyter.token")
+    assert token not in minitriton("exec", "t037", "ps", "-eo", "args")
+    assert token not in login("bjobs -l")
+
+
+def test_a_killed_tunnel_is_opened_again_and_the_job_is_kept(playbook, record, tunnel_pid, host, folder):
+    os.kill(tunnel_pid, 9)
+    with pytest.raises(requests.ConnectionError):
+        api()
+    done = playbook("playbooks/session.yml", *SHARED)
+    assert done.returncode == 0, done.stdout
+    assert "version" in api().json()
+    assert json.loads(host.check_output(f"cat {folder}/session-jupyter.json")) == record
+
+
+def test_a_frozen_tunnel_is_opened_again(playbook, tunnel_pid):
+    os.kill(tunnel_pid, 19)
+    with pytest.raises(requests.Timeout):
+        api()
+    done = playbook("playbooks/session.yml", *SHARED)
+    assert done.returncode == 0, done.stdout
+    assert "version" in api().json()
+
+
+def test_a_lost_record_of_the_id_does_not_cost_a_second_job(playbook, host, folder, record, login):
+    """As after a kill between bsub and the record: the intent and its nonce are all there is."""
+    intent = {key: value for key, value in record.items() if key != "job_id"}
+    host.check_output(f"printf %s {json.dumps(json.dumps(intent))} > {folder}/session-jupyter.json")
+    done = playbook("playbooks/session.yml", *SHARED)
+    assert done.returncode == 0, done.stdout
+    assert login("bjobs -noheader -o jobid").split() == [record["job_id"]]
+
+
+def test_an_unknown_queue_is_refused_with_the_ones_there_are(playbook):
+    done = playbook("playbooks/session.yml", *SHARED, "-e", "session_name=other", "-e", "session_queue=nosuch")
+    assert done.returncode != 0
+    assert "LSF has no such queue; it has interactive, normal" in done.stdout
+    assert "change session_queue" in done.stdout
+
+
+def test_a_taken_local_port_is_told_with_the_way_out(playbook):
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        done = playbook("playbooks/session.yml", *SHARED, "-e", f"session_local_port={port}")
+    assert done.returncode != 0
+    assert f"session_local_port is {port}: another program on this machine listens there" in done.stdout
+
+
+def test_check_mode_shows_the_header_and_submits_nothing(playbook, login):
+    before = login("bjobs -a -noheader -o jobid")
+    done = playbook("playbooks/session.yml", *SHARED, "-e", "session_name=other", "--check", "--diff")
+    assert done.returncode == 0, done.stdout
+    assert "+#BSUB -q interactive" in done.stdout
+    assert login("bjobs -a -noheader -o jobid") == before
+
+
+def test_stop_ends_the_job_and_the_tunnel_and_leaves_nothing(playbook, login, host, folder):
+    done = playbook("playbooks/stop.yml")
+    assert done.returncode == 0, done.stdout
+    assert login("bjobs 2>&1").strip() == "No unfinished job found"
+    with pytest.raises(requests.ConnectionError):
+        api()
+    assert not host.file(f"{folder}/session-jupyter.token").exists
+    again = playbook("playbooks/stop.yml")
+    assert again.returncode == 0
+    assert "changed=0" in again.stdout

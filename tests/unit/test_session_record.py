@@ -1,0 +1,89 @@
+"""The record: private, whole, and deaf to jobs that are not ours."""
+
+import json
+import os
+
+import pytest
+from ansible.module_utils.session import SessionError
+from ansible.module_utils.session.record import Record, write_private
+
+
+@pytest.fixture
+def record(tmp_path):
+    made = Record(tmp_path / "slipway", "jupyter")
+    made.intend(env_prefix="/env")
+    made.data["job_id"] = "7"
+    made.save()
+    return made
+
+
+def say(record, **changes):
+    said = {"nonce": record.data["nonce"], "job_id": "7", "node": "t037", "port": 8888, **changes}
+    record.beside("connection").write_text(json.dumps(said))
+
+
+def test_everything_is_readable_by_its_owner_alone(record):
+    assert record.folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in record.folder.iterdir()} == {0o600}
+
+
+def test_the_next_run_reads_what_was_recorded(record):
+    assert Record(record.folder, "jupyter").data == record.data
+
+
+def test_our_jobs_word_counts(record):
+    say(record)
+    assert record.connection()["node"] == "t037"
+
+
+@pytest.mark.parametrize("changes", [{"nonce": "another"}, {"job_id": "8"}])
+def test_another_jobs_word_does_not(record, changes):
+    say(record, **changes)
+    assert record.connection() is None
+
+
+def test_a_half_written_connection_counts_as_none(record):
+    record.beside("connection").write_text('{"nonce": "')
+    assert record.connection() is None
+
+
+def test_a_record_cut_in_half_is_no_record(record):
+    record.path.write_text('{"nonce": ')
+    assert Record(record.folder, "jupyter").data == {}
+
+
+def test_each_session_has_its_own_nonce_and_token(record):
+    nonce, token = record.data["nonce"], record.beside("token").read_text()
+    record.intend(env_prefix="/env")
+    assert record.data["nonce"] != nonce
+    assert record.beside("token").read_text() != token
+
+
+def test_a_second_run_is_turned_away_while_one_is_busy(record):
+    with (
+        record.locked(),
+        pytest.raises(SessionError, match="another run is busy"),
+        Record(record.folder, "jupyter").locked(),
+    ):
+        pass
+
+
+def test_forgetting_keeps_the_logs(record):
+    say(record)
+    record.beside("server.log").write_text("words")
+    record.forget()
+    assert [path.name for path in record.folder.iterdir()] == ["session-jupyter.server.log"]
+
+
+def test_a_write_that_fails_leaves_the_old_text(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_private(path, "old")
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_private(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
