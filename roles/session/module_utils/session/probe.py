@@ -104,7 +104,7 @@ class Lab:
         own = self._get("/api/status")
         if own.status_code != 200:
             raise SessionError(
-                f"the server at {self.url} refuses this session's token ({own.status_code}): it is somebody else's, or of an earlier session.",
+                f"the server at {self.url} refuses this session's token ({own.status_code}): it is not this session's.",
                 remedy="run playbooks/stop.yml, then playbooks/session.yml",
             )
         with self._stranger() as stranger:
