@@ -1,0 +1,1 @@
+"""The part of conda's own library that Slipway asks for."""

@@ -1,0 +1,145 @@
+"""What conda prints."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from . import environment
+from .environment import Record, dist_name
+from .exceptions import CondaSystemExit
+
+
+def as_json(data: Any, stream: TextIO | None = None) -> None:
+    """JSON as conda formats it."""
+    print(json.dumps(data, indent=2, sort_keys=True), file=stream)
+
+
+class Progress:
+    """The lines with "...working... done"."""
+
+    def __init__(self, *, silent: bool) -> None:
+        self.silent, self.open = silent, False
+
+    @contextmanager
+    def step(self, *titles: str) -> Iterator[None]:
+        """The first title stands there during the work, the others follow it."""
+        if self.silent:
+            yield
+            return
+        print(f"{titles[0]}: ...working... ", end="", flush=True)
+        self.open = True
+        yield
+        self.open = False
+        print("done", *(f"{title}: ...working... done" for title in titles[1:]), sep="\n")
+
+    def failed(self) -> None:
+        """End a line that an error interrupted."""
+        if self.open:
+            print("failed")
+            self.open = False
+
+
+def confirm(question: str, yes: bool | None, *, default: bool) -> None:
+    """Ask; with no one there to answer, the default counts."""
+    if yes:
+        return
+    print(f"{question} ({'[y]/n' if default else 'y/[n]'})? ", end="", flush=True)
+    answer = sys.stdin.readline().strip().lower() or ("y" if default else "n")
+    print("\n")
+    if answer not in ("y", "yes"):
+        raise CondaSystemExit("Exiting.")
+
+
+def nothing_to_do(as_json_too: bool) -> None:
+    """Everything is there."""
+    message = "All requested packages already installed."
+    if as_json_too:
+        as_json({"message": message, "success": True})
+    else:
+        print(f"\n# {message}\n")
+
+
+def show_plan(plan: Any, fetch: Sequence[Record], args: argparse.Namespace) -> None:
+    """The tables before a transaction."""
+    if args.json:
+        return
+    verb = "removed" if plan.action == "remove" else "added / updated"
+    print(f"\n## Package Plan ##\n\n  environment location: {plan.prefix}\n")
+    if plan.specs:
+        print(f"  {verb} specs:", *(f"    - {spec}" for spec in sorted(plan.specs)), "", sep="\n")
+    if fetch and not args.quiet:
+        print("\nThe following packages will be downloaded:\n\n    package                    |            build")
+        print(f"    {'-' * 27}|{'-' * 17}")
+        for record in fetch:
+            name = f"{record['name']}-{record['version']}"
+            print(
+                f"    {name:<27}|{record['build']:>17} {_size(record['size']):>11}  {environment.channel_url(record)}"
+            )
+        print(f"    {'-' * 60}\n{'Total:':>49} {_size(sum(r['size'] or 0 for r in fetch)):>11}")
+    changed = {r["name"]: r for r in plan.unlink}
+    linked = {r["name"] for r in plan.link}
+    _table(
+        "The following NEW packages will be INSTALLED:",
+        (f"{r['name']:<18} {_origin(r)} " for r in plan.link if r["name"] not in changed),
+    )
+    _table("The following packages will be REMOVED:", (dist_name(r) for r in plan.unlink if r["name"] not in linked))
+    changes = [(changed[r["name"]], r) for r in plan.link if r["name"] in changed]
+    for title, downgrade in (("UPDATED", False), ("DOWNGRADED", True)):
+        lines = (
+            f"{new['name']:<18} {_short(old):>28} --> {_short(new)} "
+            for old, new in changes
+            if _older(new, old) == downgrade
+        )
+        _table(f"The following packages will be {title}:", lines)
+
+
+def success(plan: Any, fetched: Iterable[Record], *, dry_run: bool = False) -> None:
+    """The JSON of a transaction."""
+    actions: dict[str, Any] = {"FETCH": [_public(r) for r in fetched], "PREFIX": str(plan.prefix)}
+    for key, group in (("LINK", plan.link), ("UNLINK", plan.unlink)):
+        if group:
+            actions[key] = [environment.summary(r) for r in group]
+    as_json({"actions": actions, "prefix": str(plan.prefix), "success": True} | ({"dry_run": True} if dry_run else {}))
+
+
+def activation_hint(prefix: Path, name: str) -> None:
+    """The end of `create`."""
+    shown = f'"{prefix}"' if " " in name else name
+    print(f"#\n# To activate this environment, use\n#\n#     $ conda activate {shown}\n#")
+    print("# To deactivate an active environment, use\n#\n#     $ conda deactivate\n")
+
+
+def _table(title: str, lines: Iterable[str]) -> None:
+    if lines := list(lines):
+        print(f"\n{title}\n", *(f"  {line}" for line in lines), "", sep="\n")
+
+
+def _public(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if not key.startswith("_")}
+
+
+def _origin(record: Record) -> str:
+    return f"{environment.channel_url(record).rpartition('/')[2]}/{record['subdir']}::{dist_name(record)}"
+
+
+def _short(record: Record) -> str:
+    return f"{record['version']}-{record['build']}"
+
+
+def _older(new: Record, old: Record) -> bool:
+    from rattler import Version
+
+    return Version(new["version"]) < Version(old["version"])
+
+
+def _size(size: int | None) -> str:
+    value = float(size or 0)
+    for unit in ("B", "KB", "MB"):
+        if value < 1024 or unit == "MB":
+            break
+        value /= 1024
+    return f"{value:.1f} MB" if unit == "MB" else f"{value:.0f} {unit}"

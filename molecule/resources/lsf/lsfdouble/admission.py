@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a submission becomes a job: the queue's policy and limits, and LSF's refusals in LSF's order."""
+
+import pwd
+import time
+
+from . import request, scheduler, words
+from .jobs import Job
+
+# What a client may say of its job as it is; everything else is judged here or belongs to the master.
+PLAIN = {
+    "name", "description", "command", "project", "output", "error", "output_replaces", "error_replaces", "from_host", "cwd", "umask",
+    "mode", "tty", "nios",
+}  # fmt: skip
+
+
+def judge(cluster: dict, id: int, uid: int, gid: int, wish: dict) -> tuple:
+    """(Job, whether its queue is the default one), or Refused. `wish` holds q, n, W, M, R and m as typed."""
+    if uid == 0 and not cluster["root_jobs"]:
+        raise request.Refused("root")
+    queues = cluster["queues"]
+    default = next(name for name, queue in queues.items() if queue["default"])
+    name = wish["q"] or default
+    if name not in queues:
+        raise request.Refused("no_queue", name)
+    user, queue = pwd.getpwuid(uid).pw_name, queues[name]
+    _may_use(queue, name, user, bool(wish["mode"]))
+    job = Job(
+        id=id,
+        user=user,
+        uid=uid,
+        gid=gid,
+        queue=name,
+        only_hosts=_hosts(cluster, wish["m"]),
+        slots=request.slots(wish["n"]) if wish["n"] else 1,
+        runlimit=_runlimit(queue, wish["W"]),
+        memlimit=request.memlimit(wish["M"], cluster["units"]) if wish["M"] else 0,
+        span=request.resource_requirement(wish["R"]),
+        submit_time=time.time(),
+        pend_reason=words.PENDING["new"],
+        **{key: value for key, value in wish.items() if key in PLAIN},
+    )
+    if job.slots > scheduler.largest(cluster, job):
+        raise request.Refused("slots_too_many")
+    return job, name == default
+
+
+def _may_use(queue: dict, name: str, user: str, interactive: bool) -> None:
+    if queue["users"] != "all" and user not in queue["users"]:
+        raise request.Refused("queue_users", name)
+    if queue["interactive"] == "no" and interactive:
+        raise request.Refused("queue_batch_only")
+    if queue["interactive"] == "only" and not interactive:
+        raise request.Refused("queue_interactive_only")
+
+
+def _hosts(cluster: dict, text: str) -> list:
+    for host in text.split():
+        if host not in cluster["hosts"]:
+            raise request.Refused("no_host", host)
+    return text.split()
+
+
+def _runlimit(queue: dict, text: str) -> int:
+    """The job's own limit, else the queue's default, else the queue's hard limit, which none may exceed."""
+    asked = request.runlimit(text) if text else int(queue["default_runlimit"] * 60)
+    hard = int(queue["runlimit_minutes"] * 60)
+    if hard and asked > hard:
+        raise request.Refused("runlimit_hard")
+    return asked or hard

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`lsfd master` and `lsfd server [--host NAME]`, in the foreground, logging to stderr."""
+
+import os
+import sys
+
+from .protocol import LsfError, read_conf
+
+
+def main(argv: list) -> None:
+    try:
+        conf = read_conf()
+    except LsfError as error:
+        sys.exit(f"lsfd: {error}")
+    try:
+        if argv == ["master"]:
+            from . import master
+
+            master.main(conf)
+        elif argv[:1] == ["server"] and argv[1:2] in ([], ["--host"]) and len(argv) != 2:
+            from . import server
+
+            server.main(conf, argv[2] if argv[1:] else os.uname().nodename)
+        else:
+            sys.exit("Usage: lsfd master | lsfd server [--host NAME]")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mini-Triton: a small POWER cluster in containers, with two networks, shared homes and an LSF double.
+
+MINITRITON_NAME (default demo) keeps clusters apart, MINITRITON_ARCH is ppc64le (default) or amd64.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+
+from .cluster import Cluster
+from .ui import Refusal
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="minitriton", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = top.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="make, start or heal the cluster; changes nothing when it is as it should be")
+    commands.add_parser("down", help="remove its containers, networks and state, and nothing else's")
+    commands.add_parser("status", help="a line a node; rc 1 when not all run")
+    user = commands.add_parser("user", help="make an account on all nodes")
+    user.add_argument("name")
+    user.add_argument("--project", default="demo", help="its folder is /scratch/PROJECT/NAME (default: %(default)s)")
+    user.add_argument("--fresh", action="store_true", help="end all that the user runs and empty its home first")
+    execute = commands.add_parser("exec", help="run a command as root on a node")
+    execute.add_argument("node")
+    execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="command")
+    return top
+
+
+def main() -> int:
+    options = parser().parse_args()
+    try:
+        cluster = Cluster()
+        match options.command:
+            case "up":
+                cluster.up()
+            case "down":
+                cluster.down()
+            case "status":
+                return 0 if cluster.status() else 1
+            case "user":
+                cluster.user(options.name, options.project, options.fresh)
+            case "exec":
+                argv = cluster.exec_argv(options.node, options.argv or ["bash", "-l"])
+                os.execvp(argv[0], argv)
+    except Refusal as refusal:
+        print(f"minitriton: {refusal}", file=sys.stderr)
+        return 2
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        print(f"minitriton: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("minitriton: interrupted; run it again, it goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+sys.exit(main())

@@ -1,0 +1,484 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Many small files of one user, brought to what is asked in one call."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: user_files
+short_description: Merge or write many small files of a user in one call
+description:
+  - Brings configuration files of the connecting user to what is asked, in one round trip for all of them.
+  - YAML and JSON files are merged, so the user's other keys, their order and, in YAML, the comments stay.
+  - Every file is judged before the first one is written. A file that can't be understood stops the call with its
+    name and line, and nothing is written.
+  - Each file is replaced atomically, so a program that reads it sees the old or the new text, and a file that only
+    its owner may read (V(0400)) can be updated. Of a symbolic link the target is replaced, and the link stays.
+options:
+  files:
+    description: The files, each named once.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path; V(~) is the user's home. Missing parent folders are made with mode V(0700).
+        type: path
+        required: true
+      format:
+        description:
+          - V(yaml) and V(json) merge O(files[].content) into the file. Mappings are merged key by key; any other value,
+            a list too, replaces the one that is there.
+          - V(block) keeps O(files[].content) between two marker lines in a text file, at its end if it's new there.
+            Empty content takes the block out.
+          - V(text) makes the whole file equal to O(files[].content).
+        type: str
+        choices: [yaml, json, block, text]
+        required: true
+      content:
+        description: A mapping for V(yaml) and V(json), a string for V(block) and V(text).
+        type: raw
+        required: true
+      mode:
+        description: Permissions of the file, new or old, as a quoted octal number.
+        type: raw
+        default: '0600'
+      backup:
+        description: Keep a copy of the old file beside it when its text changes. The copy's name ends in V(~).
+        type: bool
+        default: true
+      marker:
+        description: What the marker lines of V(block) say after C(# BEGIN) and C(# END).
+        type: str
+        default: slipway
+      keep:
+        description:
+          - Keys of V(yaml) and V(json), dotted, whose value in the user's file wins, as in V(jobqueue.lsf.walltime).
+          - A key that leads to a mapping protects every value that the user has inside it.
+        type: list
+        elements: str
+        default: []
+      secret:
+        description:
+          - Leave this file's text out of the diff.
+          - Put C(no_log) on the task as well where O(files[].content) itself is a secret.
+        type: bool
+        default: false
+  directories:
+    description: Folders to make, with mode V(0700), where they are missing. One that is there is left as it is.
+    type: list
+    elements: path
+    default: []
+notes:
+  - YAML files need C(ruamel.yaml) in the Python that runs the module. The base of a conda installation has it.
+  - Texts that YAML 1.1 and YAML 1.2 read differently (V(12:00), V(yes)) are written in quotes, since Dask and conda
+    don't read the same version.
+attributes:
+  check_mode:
+    support: full
+    description: Says what would change and writes nothing.
+  diff_mode:
+    support: full
+    description: One diff for each changed file, without the text where O(files[].secret) is true.
+author:
+  - Slipway contributors
+"""
+
+EXAMPLES = r"""
+- name: Configure conda and Dask
+  user_files:
+    directories:
+      - /scratch/demo/ada/tmp
+    files:
+      - path: ~/.condarc
+        format: yaml
+        content: {channels: [conda-forge], auto_activate_base: false}
+        mode: '0644'
+      - path: ~/.config/dask/jobqueue.yaml
+        format: yaml
+        content: {jobqueue: {lsf: {queue: normal, walltime: '00:30'}}}
+        keep: [jobqueue.lsf.walltime]
+
+- name: Add a block to a script that may hold anything
+  user_files:
+    files:
+      - path: ~/.jupyter/jupyter_notebook_config.py
+        format: block
+        marker: slipway
+        content: c.NotebookApp.allow_remote_access = True
+        mode: '0400'
+        secret: true
+"""
+
+RETURN = r"""
+files:
+  description: What happened to each file, in the order asked.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    path: {description: The path as asked., type: str}
+    changed: {description: Whether the text or the mode changed., type: bool}
+    backup: {description: The copy of the old file; empty when none was made., type: str}
+  sample: [{path: /home/ada/.condarc, changed: true, backup: '/home/ada/.condarc.4711.2026-11-23@04:05:06~'}]
+directories:
+  description: The folders that were made, parents of files included.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import io
+import json
+import os
+import re
+import stat
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+
+class RefusedError(Exception):
+    """A file that can't be brought to what is asked; the text says which, why, and what to do."""
+
+
+# ---- text in, text out -----------------------------------------------------------------------------------------
+
+
+def same(one, other):
+    """Equal for a reader of the file: Python alone thinks that 1 is true."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+def merge(base, wanted, keep=(), plain=lambda value: value, path=()):
+    """Bring the mapping ``base`` to ``wanted`` in place; say whether anything changed.
+
+    ``keep`` holds dotted keys whose present value wins; ``plain`` prepares a new value for the file's format.
+    """
+    changed = False
+    for key, value in wanted.items():
+        here = (*path, key)
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            changed = merge(base[key], value, keep, plain, here) or changed
+        elif key not in base:
+            add(base, key, plain(value), nested=bool(path))
+            changed = True
+        elif not same(base[key], value) and not any(".".join(here[:n]) in keep for n in range(1, len(here) + 1)):
+            base[key] = plain(value)
+            changed = True
+    return changed
+
+
+def add(base, key, value, nested):
+    """Add a key. In a nested YAML mapping it goes before the last one: the comment lines that ruamel.yaml hangs on
+    that last key belong to what follows the mapping, and would otherwise end up in its middle."""
+    if nested and base and hasattr(base, "insert"):
+        base.insert(len(base) - 1, key, value)
+    else:
+        base[key] = value
+
+
+def merged_json(text, wanted, keep):
+    try:
+        data = json.loads(text) if text.strip() else {}
+    except ValueError as error:
+        raise RefusedError(
+            f"line {error.lineno}: {error.msg}; a JSON file must parse before it can be merged"
+        ) from error
+    if not isinstance(data, dict):
+        raise RefusedError("line 1: the file holds no object ({...}), so there is nothing to merge into")
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n" if merge(data, wanted, keep) else text
+
+
+# Everything else could be a number, a date, a truth value or syntax in one version of YAML or the other.
+PLAIN_YAML = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)\Z)[a-z/_][\w./-]*\Z", re.IGNORECASE | re.ASCII)
+
+# What ruamel.yaml drops: the start marker of the document, with the comments above it.
+YAML_HEAD = re.compile(r"((?:[ ]*(?:#[^\n]*)?\n)*---[ ]*(?:#[^\n]*)?\n)?(.*)", re.DOTALL)
+# A key alone on its line, then what may stand between it and its first mapping key or list item: the user's indentation.
+YAML_KEY = r"^( *)[^\s#-][^\n]*:[ ]*(?:#[^\n]*)?\n(?:[ ]*(?:#[^\n]*)?\n)*\1"
+
+
+def indentation(text):
+    key = re.search(YAML_KEY + r"( +)[^\s#-]", text, re.MULTILINE)
+    item = re.search(YAML_KEY + r"( *)(- +)", text, re.MULTILINE)
+    offset, dash = (len(item[2]), len(item[3])) if item else (0, 2)
+    return {"mapping": len(key[2]) if key else 2, "sequence": offset + dash, "offset": offset}
+
+
+def merged_yaml(text, wanted, keep):
+    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    class Null:
+        """Our null is written as a word: ruamel.yaml's way, no value at all, is for those that the user left empty."""
+
+    def plain(value):
+        if value is None:
+            return Null()
+        if isinstance(value, dict):
+            return {key: plain(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [plain(inner) for inner in value]
+        if isinstance(value, str) and not PLAIN_YAML.match(value):
+            return DoubleQuotedScalarString(value)
+        return value
+
+    yaml = YAML(typ="rt")
+    yaml.preserve_quotes = True
+    yaml.width = 4096  # long lines stay as the user broke them
+    yaml.indent(**indentation(text))
+    yaml.representer.add_representer(Null, lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null"))
+    head, text = YAML_HEAD.match(text).groups(default="")
+    try:
+        data = yaml.load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        where = f"line {len(head.splitlines()) + mark.line + 1}: " if mark else ""
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise RefusedError(f"{where}{what}; a YAML file must parse before it can be merged") from error
+    if data is not None and not isinstance(data, dict):
+        raise RefusedError("line 1: the file holds no mapping (key: value), so there is nothing to merge into")
+
+    out = io.StringIO()
+    if data is None:
+        # Comments alone, as Dask leaves its files behind: they stay above what we add.
+        if not wanted:
+            return head + text
+        yaml.dump(plain(wanted), out)
+        return head + text + ("\n" if text and not text.endswith("\n") else "") + out.getvalue()
+    if merge(data, wanted, keep, plain):
+        yaml.dump(data, out)
+        text = out.getvalue()
+    return head + text
+
+
+def with_block(text, block, marker):
+    begin, end = f"# BEGIN {marker}", f"# END {marker}"
+    lines = text.splitlines(keepends=True)
+    found = [(number, line.rstrip("\r\n")) for number, line in enumerate(lines) if line.rstrip("\r\n") in (begin, end)]
+    if [line for _, line in found] not in ([], [begin, end]):
+        number, line = found[-1]
+        raise RefusedError(
+            f"line {number + 1}: '{line}' has no partner; there must be one '{begin}' and one '{end}' after it"
+        )
+    new = [begin + "\n", block.rstrip("\n") + "\n", end + "\n"] if block.strip() else []
+    if found:
+        lines[found[0][0] : found[1][0] + 1] = new
+    elif new:
+        if lines and not lines[-1].endswith("\n"):
+            lines[-1] += "\n"
+        lines += new
+    return "".join(lines)
+
+
+# ---- the files -------------------------------------------------------------------------------------------------
+
+
+def judge_folder(path):
+    """Say no to a folder that can't be used or made, before anything is written."""
+    while not os.path.lexists(path):
+        path = path.parent
+    if not path.is_dir():
+        raise RefusedError(f"{path} is in the way; it must be a folder")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise RefusedError(f"the folder {path} must be writable for you; ask its owner, or choose another path")
+
+
+def make_folders(path):
+    """Make what is missing on the way, private (mkdir's own ``parents`` heeds the umask); return what was made."""
+    if path.is_dir():
+        return []
+    made = make_folders(path.parent)
+    path.mkdir(mode=0o700)
+    return [*made, str(path)]
+
+
+@contextmanager
+def named(path):
+    """A full disk tells no file name."""
+    try:
+        yield
+    except OSError as problem:
+        raise RefusedError(f"{path}: {problem.strerror}. What was written before it is whole; mend this and run again.")
+
+
+def write_atomically(path, text, mode):
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(text.encode("utf-8", "surrogateescape"))
+            stream.flush()
+            os.fsync(descriptor)
+        temporary.chmod(mode)
+        temporary.replace(path)
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+class UserFile:
+    """One entry of O(files): what is there, what shall be there, and the way from one to the other."""
+
+    def __init__(self, asked):
+        self.asked = asked
+        self.path = Path(os.path.realpath(asked["path"]))
+        self.mode = self._mode()
+        self.before, self.old_mode = self._read()
+        self.after = self._render(self.before or "")
+        self.backup = ""
+
+    def _mode(self):
+        mode = self.asked["mode"]
+        if not isinstance(mode, str) or not re.match(r"0?[0-7]{3}\Z", mode):
+            raise RefusedError(f"mode {mode!r} must be three octal digits in quotes, such as '0600'")
+        return int(mode, 8)
+
+    def _read(self):
+        if not Path(self.asked["path"]).is_absolute():
+            raise RefusedError("the path must be absolute")
+        judge_folder(self.path.parent)
+        if not self.path.exists():
+            return None, None
+        status = self.path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise RefusedError("something else than a file is there; move it away")
+        if status.st_uid != os.geteuid():
+            raise RefusedError(f"the file belongs to user {status.st_uid}, not to you ({os.geteuid()}); move it away")
+        # Bytes that are no UTF-8 pass through a block's neighbourhood unharmed.
+        return self.path.read_bytes().decode("utf-8", "surrogateescape"), stat.S_IMODE(status.st_mode)
+
+    def _render(self, text):
+        content, kind = self.asked["content"], self.asked["format"]
+        expected = dict if kind in ("yaml", "json") else str
+        if not isinstance(content, expected):
+            raise RefusedError(f"content for {kind} must be a {expected.__name__}, not a {type(content).__name__}")
+        if kind == "yaml":
+            return merged_yaml(text, content, self.asked["keep"])
+        if kind == "json":
+            return merged_json(text, content, self.asked["keep"])
+        return with_block(text, content, self.asked["marker"]) if kind == "block" else content
+
+    @property
+    def changed(self):
+        if self.before is None and not self.after:
+            return False  # nothing to merge, into nothing
+        return (self.before, self.old_mode) != (self.after, self.mode)
+
+    def write(self):
+        made = make_folders(self.path.parent)
+        if self.before == self.after:
+            self.path.chmod(self.mode)
+            return made
+        if self.before is not None and self.asked["backup"]:
+            copy = self.path.with_name(f"{self.path.name}.{os.getpid()}.{time.strftime('%Y-%m-%d@%H:%M:%S')}~")
+            write_atomically(copy, self.before, self.old_mode)
+            self.backup = str(copy)
+        write_atomically(self.path, self.after, self.mode)
+        return made
+
+    def diff(self):
+        was = "absent" if self.old_mode is None else f"mode {self.old_mode:04o}"
+        shall = f"mode {self.mode:04o}"
+        before, after = self.before or "", self.after
+        if self.before == self.after:
+            before, after = was + "\n", shall + "\n"
+        elif self.asked["secret"]:
+            before, after = "(old text, hidden)\n", "(new text, hidden)\n"
+        return {
+            "before_header": f"{self.asked['path']} ({was})",
+            "after_header": f"{self.asked['path']} ({shall})",
+            "before": before.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
+            "after": after.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
+        }
+
+
+class UserFiles:
+    """The whole call: judge everything, then write."""
+
+    def __init__(self, module):
+        self.asked = module.params["files"]
+        self.directories = [Path(os.path.realpath(path)) for path in module.params["directories"]]
+        self.check_mode = module.check_mode
+
+    def run(self):
+        files = self._judged()
+        changed = [file for file in files if file.changed]
+        missing = [path for path in self.directories if not path.is_dir()]
+        made = [str(path) for path in missing] if self.check_mode else self._written(missing, changed)
+        return {
+            "changed": bool(changed or missing),
+            "files": [{"path": file.asked["path"], "changed": file.changed, "backup": file.backup} for file in files],
+            "directories": made,
+            "diff": [file.diff() for file in changed],
+        }
+
+    def _judged(self):
+        """Every problem in one message: nobody wants to meet them one run at a time."""
+        files, problems, seen = [], [], set()
+        for path in self.directories:
+            try:
+                judge_folder(path)
+            except RefusedError as problem:
+                problems.append(f"{path}: {problem}")
+        for asked in self.asked:
+            try:
+                file = UserFile(asked)
+                if file.path in seen:
+                    raise RefusedError("the file is named twice; give all of its content in one entry")
+                seen.add(file.path)
+                files.append(file)
+            except (RefusedError, OSError) as problem:
+                problems.append(f"{asked['path']}: {problem}")
+        if problems:
+            raise RefusedError("\n".join([*problems, "Nothing was written."]))
+        return files
+
+    @staticmethod
+    def _written(directories, files):
+        made = []
+        for path in directories:
+            with named(path):
+                made += make_folders(path)
+        for file in files:
+            with named(file.path):
+                made += file.write()
+        return made
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "format": {"type": "str", "required": True, "choices": ["yaml", "json", "block", "text"]},
+                    "content": {"type": "raw", "required": True},
+                    "mode": {"type": "raw", "default": "0600"},
+                    "backup": {"type": "bool", "default": True},
+                    "marker": {"type": "str", "default": "slipway"},
+                    "keep": {"type": "list", "elements": "str", "default": []},
+                    "secret": {"type": "bool", "default": False},
+                },
+            },
+            "directories": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(**UserFiles(module).run())
+    except RefusedError as problem:
+        module.fail_json(msg=str(problem))
+    except ImportError:
+        module.fail_json(msg=missing_required_lib("ruamel.yaml", reason="to merge YAML files"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The password of a Jupyter server: its hash in the configuration, the word itself with its owner alone."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: jupyter_password
+short_description: Set the password of a user's Jupyter server
+description:
+  - Sees to it that C(IdentityProvider.hashed_password) in C(jupyter_server_config.json) is a hash of the password.
+  - A hash that fits the password stays; hashing anew would give it another salt, and every run would change the file
+    and end the open browser sessions.
+  - The password comes from O(password), else from O(password_file). If there is neither, and the configuration has no
+    hash yet, one is made on this host and kept in O(password_file), which only its owner can read. It isn't returned,
+    so whoever runs the playbook doesn't see it.
+  - A hash without O(password) and without O(password_file) is the user's own work (C(jupyter server password)) and stays.
+  - The password reaches the environment's Python on its standard input, never as an argument.
+options:
+  config:
+    description: The user's C(jupyter_server_config.json). Its other keys and its mode stay; a new one gets V(0600).
+    type: path
+    required: true
+  python:
+    description: Python of the environment with jupyter_server 2 or newer, which makes and checks the hash.
+    type: path
+    required: true
+  password:
+    description: The password; empty means the one in O(password_file), or a new one.
+    type: str
+    default: ''
+  password_file:
+    description:
+      - Where a generated password is kept, with mode V(0600). Write another password into it, and the next run sets it.
+      - Removed when O(password) is given, since it would hold a word that no longer works.
+    type: path
+    required: true
+attributes:
+  check_mode:
+    support: full
+    description: Also where the environment doesn't exist yet.
+  diff_mode:
+    support: none
+author:
+  - Slipway contributors
+"""
+
+EXAMPLES = r"""
+- name: Set a password that only the user will know
+  jupyter_password:
+    config: ~/.jupyter/jupyter_server_config.json
+    python: ~/local/miniconda3/envs/myenv/bin/python
+    password_file: ~/.config/slipway/jupyter-password
+"""
+
+RETURN = r"""
+source:
+  description:
+    - Where the password comes from. V(given) by O(password); V(file), kept in O(password_file); V(own), set by the user.
+  returned: success
+  type: str
+  sample: file
+"""
+
+import json
+import os
+import secrets
+import stat
+import subprocess
+import tempfile
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+# Runs in the environment: Jupyter alone knows which hashes it accepts. Prints the hash to keep.
+HASH = """
+import json, sys
+from jupyter_server import __version__
+from jupyter_server.auth.security import passwd, passwd_check
+
+if int(__version__.split(".")[0]) < 2:
+    sys.exit("jupyter_server " + __version__ + " is too old")
+password, hashed = json.load(sys.stdin)
+print(json.dumps(hashed if hashed and passwd_check(hashed, password) else passwd(password)))
+"""
+DEADLINE = 120  # seconds; 0.3 on an idle node, several under emulation or on a cold file system
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else
+
+
+class RefusedError(Exception):
+    """The password can't be set; the text says why, and what to do."""
+
+
+def generated():
+    """Four groups of five: 99 bits, and still easy to copy by hand."""
+    return "-".join("".join(secrets.choice(ALPHABET) for _ in range(5)) for _ in range(4))
+
+
+def write_private(path, text, mode=0o600):
+    """Replace the file in one step; it's never readable for others, not even on the way."""
+    for folder in reversed(path.parents):
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        temporary.chmod(mode)
+        temporary.replace(path)
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+class JupyterPassword:
+    def __init__(self, module):
+        self.check_mode = module.check_mode
+        self.config_file = Path(os.path.realpath(module.params["config"]))
+        self.password_file = Path(os.path.realpath(module.params["password_file"]))
+        self.python = module.params["python"]
+        self.given = module.params["password"]
+
+    def run(self):
+        config = self._config()
+        identity = config.setdefault("IdentityProvider", {})
+        old = identity.get("hashed_password", "")
+        kept = self.password_file.read_text(encoding="utf-8").strip() if self.password_file.is_file() else ""
+        if old and not self.given and not kept:
+            return {"changed": False, "source": "own"}
+
+        password = self.given or kept or generated()
+        source = "given" if self.given else "file"
+        if self.check_mode and not Path(self.python).exists():
+            return {"changed": True, "source": source}
+        identity["hashed_password"] = self._hash(password, old)
+        # The password's file first: a hash alone would lock the user out.
+        changed = self._keep_file(kept, password)
+        if identity["hashed_password"] != old:
+            changed = True
+            if not self.check_mode:
+                mode = stat.S_IMODE(self.config_file.stat().st_mode) if self.config_file.exists() else 0o600
+                write_private(self.config_file, json.dumps(config, indent=2, ensure_ascii=False) + "\n", mode)
+        return {"changed": changed, "source": source}
+
+    def _config(self):
+        try:
+            text = self.config_file.read_text(encoding="utf-8") if self.config_file.exists() else ""
+            config = json.loads(text) if text.strip() else {}
+        except ValueError as error:
+            where = f", line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else f": {error}"
+            raise RefusedError(f"{self.config_file}{where}; the file must be JSON. Mend it or move it away.") from error
+        if not isinstance(config, dict) or not isinstance(config.get("IdentityProvider", {}), dict):
+            raise RefusedError(f"{self.config_file}: the file and its IdentityProvider must be objects ({{...}}).")
+        return config
+
+    def _keep_file(self, kept, password):
+        """A generated password has a file, a given one has none."""
+        if self.given:
+            if not self.password_file.exists():
+                return False
+            if not self.check_mode:
+                self.password_file.unlink()
+            return True
+        if kept and stat.S_IMODE(self.password_file.stat().st_mode) == 0o600:
+            return False
+        if not self.check_mode:
+            write_private(self.password_file, password + "\n")
+        return True
+
+    def _hash(self, password, old):
+        """The old hash if it fits, else a new one."""
+        try:
+            result = subprocess.run(
+                [self.python, "-I", "-c", HASH],
+                input=json.dumps([password, old]),
+                capture_output=True,
+                text=True,
+                timeout=DEADLINE,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            raise RefusedError(f"{self.python} doesn't exist; make the environment first (role conda_env).") from error
+        except subprocess.TimeoutExpired as error:
+            raise RefusedError(f"{self.python} took more than {DEADLINE} s to hash; is its file system ill?") from error
+        if result.returncode:
+            reason = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
+            raise RefusedError(f"{self.python}: {reason}; jupyter_server 2 or newer must be in its environment.")
+        return json.loads(result.stdout)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "config": {"type": "path", "required": True},
+            "python": {"type": "path", "required": True},
+            "password": {"type": "str", "default": "", "no_log": True},
+            "password_file": {"type": "path", "required": True, "no_log": False},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(**JupyterPassword(module).run())
+    except RefusedError as problem:
+        module.fail_json(msg=str(problem))
+    except OSError as problem:
+        module.fail_json(msg=f"{problem.filename}: {problem.strerror}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs a module of ours as Ansible does: JSON in, the module's own argument handling, JSON out."""
+
+import io
+import json
+from contextlib import redirect_stdout
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+PROJECT = Path(__file__).parents[2]
+
+
+def load(path: str) -> ModuleType:
+    spec = spec_from_file_location(Path(path).stem, PROJECT / path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(module: ModuleType, arguments: dict, *, check: bool = False) -> dict:
+    out = io.StringIO()
+    with (
+        patch_module_args({**arguments, "_ansible_check_mode": check}),
+        redirect_stdout(out),
+        pytest.raises(SystemExit),
+    ):
+        module.main()
+    return json.loads(out.getvalue())
