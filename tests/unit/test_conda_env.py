@@ -139,6 +139,7 @@ def test_what_was_verified_is_not_asked_again_until_a_record_changes(base, prefi
 
     monkeypatch.setattr(conda_command, "execute", Script(asked, prefix, paths))
     assert not call(params)["changed"]
+    assert [path.name for path in prefix.parent.iterdir()] == ["myenv"], "no lock where nothing is to change"
     monkeypatch.setattr(conda_command, "execute", Script([], prefix, paths))
     assert not call(params)["changed"]
     # Of the same size, with the same name: only the content tells.

@@ -338,7 +338,6 @@ def test_bkill_climbs_the_ladder(lsf):
     until(log.exists)
     begun = time.monotonic()
     lsf("bkill", id)
-    assert lsf.field(id, "stat") == "RUN"
     lsf.reaches(id, "EXIT")
     assert time.monotonic() - begun > 1.1
     assert log.read_text().split() == ["INT", "TERM"]
@@ -347,6 +346,7 @@ def test_bkill_climbs_the_ladder(lsf):
 
 def test_bkill_with_a_signal_and_of_a_pending_job(lsf):
     id = lsf.submit("trap 'exit 7' USR1; touch trapped; while :; do sleep 0.1; done")
+    lsf.reaches(id, "RUN")
     until((lsf.home / "trapped").exists)
     assert lsf("bkill", "-s", "USR1", id).stdout == f"Job <{id}> is being signaled\n"
     lsf.reaches(id, "EXIT")
@@ -439,12 +439,13 @@ def test_the_master_restarts(own):
     client = subprocess.Popen(
         ["bjobs", "-J", "survivor"], env=own.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    time.sleep(1.3)  # meanwhile the short job ends
+    assert client.stderr.readline() == "batch system daemon not responding ... still trying\n"
+    time.sleep(1)  # meanwhile the short job ends
     assert own("bjobs", LSB_NTRIES="1").stderr == "Connection refused by server\n"
     assert own("lsid").returncode == 0
     own.start("master")
     out, err = client.communicate(timeout=DEADLINE)
-    assert "survivor" in out and set(err.splitlines()) == {"batch system daemon not responding ... still trying"}
+    assert "survivor" in out and set(err.splitlines()) <= {"batch system daemon not responding ... still trying"}
     own.reaches(short, "EXIT")
     assert own.field(short, "exit_code") == "6"
     assert own.field(running_job, "stat") == "RUN" and own.field(waiting, "stat") == "PEND"

@@ -26,7 +26,9 @@ class Cluster:
         self.arch = environ.get("MINITRITON_ARCH") or "ppc64le"
         users.check_names(self.name)
         if self.arch not in parts.ARCHES:
-            raise Refusal(f"MINITRITON_ARCH={self.arch}", f"must be one of {', '.join(parts.ARCHES)}", "unset it for ppc64le")
+            raise Refusal(
+                f"MINITRITON_ARCH={self.arch}", f"must be one of {', '.join(parts.ARCHES)}", "unset it for ppc64le"
+            )
         state_home = Path(environ.get("XDG_STATE_HOME") or home / ".local/state")
         self.state = Path(environ.get("MINITRITON_STATE") or state_home / "slipway/minitriton" / self.name).absolute()
         cache_home = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
@@ -101,7 +103,9 @@ class Cluster:
         for host, node in self.hosts.items():
             print(f"{host:<8} {states[host]:<10} {' '.join(node['services'])}")
         if facts := self.facts():
-            print(f"{facts['name']} ({facts['arch']}): ssh -F {self.state}/ssh_config {self.spec['demo']['user']}@login")
+            print(
+                f"{facts['name']} ({facts['arch']}): ssh -F {self.state}/ssh_config {self.spec['demo']['user']}@login"
+            )
         return set(states.values()) == {"running"}
 
     def user(self, name: str, project: str, fresh: bool) -> None:
@@ -109,7 +113,9 @@ class Cluster:
         with self._locked(), stage(f"user {name}"):
             self._need_nodes()
             if fresh:
-                nodes = {host: self.container(host) for host, node in self.hosts.items() if "mirror" not in node["services"]}
+                nodes = {
+                    host: self.container(host) for host, node in self.hosts.items() if "mirror" not in node["services"]
+                }
                 users.wipe(self.podman, nodes, name)
             users.make(self.podman, self.container("login"), self.state, name, project)
 

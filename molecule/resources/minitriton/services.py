@@ -12,7 +12,9 @@ PORTS = {"sshd": 22, "mirror": 80}
 DEADLINE = 90
 
 
-def wait(podman: Podman, hosts: Mapping[str, dict], address: Mapping[str, object], container: Callable[[str], str]) -> None:
+def wait(
+    podman: Podman, hosts: Mapping[str, dict], address: Mapping[str, object], container: Callable[[str], str]
+) -> None:
     deadline = time.monotonic() + DEADLINE
 
     def until(answers: Callable[[], bool], host: str, what: str) -> None:
@@ -27,7 +29,9 @@ def wait(podman: Podman, hosts: Mapping[str, dict], address: Mapping[str, object
 
     for host, node in hosts.items():
         for port in (PORTS[service] for service in node["services"] if service in PORTS):
-            until(lambda at=(str(address[host]), port): _listens(at), host, f"nothing listens on {address[host]}:{port}")
+            until(
+                lambda at=(str(address[host]), port): _listens(at), host, f"nothing listens on {address[host]}:{port}"
+            )
     for host, node in hosts.items():
         if "lsf-server" in node["services"]:
             until(lambda host=host: host in _lsf_hosts(podman, container("login")), host, "not `ok` in bhosts on login")

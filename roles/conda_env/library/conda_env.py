@@ -32,6 +32,8 @@ options:
     description:
       - Match specs as C(conda install) takes them, such as V(numpy), V(python=3.11) or V(conda-forge::dask>=2024).
       - Packages beside these and their dependencies are left alone.
+      - Where something is missing, conda is given the whole list, and may move each of them within its spec, as C(conda install)
+        does. Pin what must stay.
       - Needed for O(state=present).
     type: list
     elements: str
@@ -167,23 +169,26 @@ class CondaEnv:
         # packages come from, not which are wanted.
         request = json.dumps([sorted(self.packages), sorted(self.imports)])
         self.request = hashlib.sha256(request.encode()).hexdigest()
+        self.missing = {}  # by the records' digest, since under the lock they are mostly what they were before it
 
     def run(self):
         """Reads the state, acts if it must, and returns the module's result."""
         self.refuse_unfit()
         if self.module.params["state"] == "absent":
             return self.absent()
-        if self.prefix.kind == ENVIRONMENT:
-            records = self.prefix.records()
-            if self.prefix.verified(self.request, records):
-                return self.result(records, records.lines, changed=False)
+        before = self.installed()
+        if self.prefix.verified(self.request, before):
+            return self.result(before, before.lines, changed=False)
         if self.module.check_mode:
-            return self.plan()
+            return self.plan(before)
         if not self.conda.there:
             raise CondaEnvError(
                 f"{self.conda.executable} is not there, or has no base with a Python around it.",
                 "install conda first (role miniconda), or correct the path",
             )
+        # Where nothing is to change nothing is locked: the environment may be another's, shared and read-only.
+        if self.prefix.kind == ENVIRONMENT and not self.prefix.changing and not self.lacks(before)[0]:
+            return self.accept(before, before)
         return self.present()
 
     def refuse_unfit(self):
@@ -221,11 +226,12 @@ class CondaEnv:
         Returns:
             Specs, and the file names of the damaged packages' records.
         """
-        damaged = self.prefix.damaged(records) if self.prefix.mark.get("state") == "changing" else []
+        damaged = self.prefix.damaged(records) if self.prefix.changing else []
         contents = records.parsed()
-        intact = [content for name, content in contents.items() if name not in damaged]
-        missing = self.conda.missing(self.packages, intact)
-        return missing + [contents[name]["name"] for name in damaged], damaged
+        if records.digest not in self.missing or damaged:
+            intact = [content for name, content in contents.items() if name not in damaged]
+            self.missing[records.digest] = self.conda.missing(self.packages, intact)
+        return self.missing[records.digest] + [contents[name]["name"] for name in damaged], damaged
 
     def present(self):
         """Satisfies the packages, under the lock."""
@@ -233,8 +239,12 @@ class CondaEnv:
             self.prefix.sweep()
             before = self.installed()  # once more: a run that had the lock may have changed it
             after = self.mend(before, lock) if self.prefix.kind == ENVIRONMENT else self.create(lock)
-            self.conda.try_imports(self.prefix.path, self.imports, keep=[lock])
-            self.prefix.put_verified(self.request, after)
+            return self.accept(before, after, keep=[lock])
+
+    def accept(self, before, after, keep=()):
+        """Tries the imports, and keeps what was found for the next run."""
+        self.conda.try_imports(self.prefix.path, self.imports, keep)
+        self.prefix.put_verified(self.request, after)
         return self.result(before, after.lines, changed=bool(self.conda.command))
 
     def create(self, lock):
@@ -284,9 +294,9 @@ class CondaEnv:
         self.prefix.put_mark()
         return records
 
-    def plan(self):
+    def plan(self, before):
         """What present would do, without doing it."""
-        before, kind = self.installed(), self.prefix.kind
+        kind = self.prefix.kind
         if not self.conda.there or kind == HALF_MADE:
             return self.result(before, sorted(self.packages), changed=True)
         if kind == ABSENT:

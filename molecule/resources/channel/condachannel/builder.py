@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """From packages of others to our channel, for one architecture."""
 
 import asyncio

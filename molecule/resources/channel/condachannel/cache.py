@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Folders keyed by what they are made from: safe against interruption and against two builders at once."""
 
 import fcntl
@@ -25,9 +26,13 @@ def digest(parts: Iterable[str | bytes]) -> str:
 
 
 def sources(*folders: Path) -> list[str | bytes]:
-    """Names and contents of all files under the folders, as input for `digest`."""
-    files = sorted(f for d in folders for f in d.rglob("*") if f.is_file() and "__pycache__" not in f.parts)
-    return [part for f in files for part in (f.name, f.read_bytes())]
+    """Names and contents of all files under the folders but documentation, as input for `digest`."""
+    parts: list[str | bytes] = []
+    for top in folders:
+        for file in sorted(f for f in top.rglob("*") if f.is_file()):
+            if "__pycache__" not in file.parts and file.suffix != ".md":
+                parts += [str(file.relative_to(top)), file.read_bytes()]
+    return parts
 
 
 def folder(path: Path, make: Callable[[Path], None]) -> Path:

@@ -1,9 +1,11 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Debian packages of any architecture, fetched and unpacked without touching the host's own apt and dpkg."""
 
 import functools
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .command import run
@@ -55,8 +57,8 @@ class Debs:
         self.files = {f.name.split("_")[0]: f for f in sorted(folder.glob("*.deb"))}
         self.work, self.triplet = work, triplet
         work.mkdir()
-        for name, file in self.files.items():
-            run("dpkg-deb", "-x", file, self.tree(name))
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda name: run("dpkg-deb", "-x", self.files[name], self.tree(name)), self.files))
 
     def tree(self, name: str) -> Path:
         """The unpacked package."""

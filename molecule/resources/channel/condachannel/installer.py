@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The stand-in installer: a shell header and a tar of a base prefix, linked by py-rattler on this machine."""
 
 import hashlib

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # A stand-in for the installer that `constructor` makes: same options, words and exit codes (facts/conda.md section 6).
 #
 # NAME:  @NAME@

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Debian's CPython and shared libraries as conda packages (the recipe and its reasons: facts/conda.md section 3)."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Write `.conda` files and repodata (what they must hold: facts/conda.md section 1)."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Wheels from PyPI: locked by version and sha256, fetched by pip."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Wheels: from Debian's compiled Python packages, and into conda packages."""
 
 import base64

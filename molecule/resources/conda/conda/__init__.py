@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """
 A stand-in for conda 23.10.0, over py-rattler: the commands that Slipway's roles and the tutorial call.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Configuration: condarc files and CONDA_* variables, merged as conda does."""
 
 import io
@@ -10,6 +11,7 @@ from typing import Any, TextIO
 from .exceptions import ArgumentError, CondaError, CondaKeyError, CondaValueError, CustomValidationError
 
 ROOT = Path(sys.prefix)
+Config = Mapping[str, Any]
 # What `conda config --show` knows; the type of a default is the type of the parameter (None: a boolean or nothing).
 DEFAULTS: dict[str, Any] = {
     "add_pip_as_python_dependency": True,
@@ -58,7 +60,7 @@ def read(path: Path) -> Any:
         raise CondaError(f"Unable to load configuration file.\n  path: {path}\n  reason: {error}") from error
 
 
-def write(path: Path, data: Mapping[str, Any]) -> None:
+def write(path: Path, data: Config) -> None:
     """Write a condarc file."""
     stream = io.StringIO()
     dump(data, stream)
@@ -69,7 +71,7 @@ def write(path: Path, data: Mapping[str, Any]) -> None:
         raise CondaError(f"Cannot write to condarc file at {path}\nCaused by {error!r}") from error
 
 
-def dump(data: Mapping[str, Any], stream: TextIO) -> None:
+def dump(data: Config, stream: TextIO) -> None:
     """YAML as conda writes it."""
     _yaml().dump(data, stream)
 
@@ -79,7 +81,7 @@ def user_rc() -> Path:
     return Path.home() / ".condarc"
 
 
-def sources() -> dict[Path, Mapping[str, Any]]:
+def sources() -> dict[Path, Config]:
     """The files that exist, the weakest first."""
     places = [ROOT / ".condarc", Path.home() / ".conda/.condarc", user_rc()]
     places += [
@@ -90,7 +92,7 @@ def sources() -> dict[Path, Mapping[str, Any]]:
     return {path: read(path) for path in dict.fromkeys(places) if path.is_file()}
 
 
-def merge(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def merge(layers: Sequence[Config]) -> dict[str, Any]:
     """
     One configuration out of layers, the weakest first. Lists are joined, the strongest layer's entries first.
 
@@ -173,7 +175,7 @@ def known(names: Sequence[str]) -> Sequence[str]:
     return names or sorted(DEFAULTS)
 
 
-def as_text(config: Mapping[str, Any]) -> Iterator[str]:
+def as_text(config: Config) -> Iterator[str]:
     """Lines as `conda config --show` prints them."""
     for key, value in config.items():
         if isinstance(value, list):

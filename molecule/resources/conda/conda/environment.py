@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Prefixes: where they are, what is installed in them, and their history."""
 
 import ast
@@ -7,12 +8,12 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .condarc import ROOT
+from .condarc import ROOT, Config
 from .exceptions import CondaValueError, EnvironmentLocationNotFound
 
 Record = dict[str, Any]
@@ -25,7 +26,7 @@ def subdir() -> str:
     return "linux-64" if machine == "x86_64" else f"linux-{machine}"
 
 
-def envs_dirs(config: Mapping[str, Any]) -> list[Path]:
+def envs_dirs(config: Config) -> list[Path]:
     """Where named environments are, the first place for a new one first."""
     own = [ROOT / "envs", Path.home() / ".conda/envs"]
     if not os.access(ROOT, os.W_OK):
@@ -33,7 +34,7 @@ def envs_dirs(config: Mapping[str, Any]) -> list[Path]:
     return list(dict.fromkeys([*(Path(d).expanduser() for d in config["envs_dirs"]), *own]))
 
 
-def pkgs_dirs(config: Mapping[str, Any]) -> list[Path]:
+def pkgs_dirs(config: Config) -> list[Path]:
     """The package caches."""
     own = [ROOT / "pkgs", Path.home() / ".conda/pkgs"]
     return list(dict.fromkeys([Path(d).expanduser() for d in config["pkgs_dirs"]] or own))
@@ -44,7 +45,7 @@ def is_environment(prefix: Path) -> bool:
     return (prefix / "conda-meta/history").is_file()
 
 
-def locate(config: Mapping[str, Any], name: str | None, prefix: str | None) -> Path:
+def locate(config: Config, name: str | None, prefix: str | None) -> Path:
     """The prefix that -n, -p or the active environment mean; it need not exist."""
     if prefix:
         return Path(prefix).expanduser().absolute()
@@ -61,7 +62,7 @@ def locate(config: Mapping[str, Any], name: str | None, prefix: str | None) -> P
     return next(filter(is_environment, places), places[0])
 
 
-def existing(config: Mapping[str, Any], name: str | None, prefix: str | None) -> Path:
+def existing(config: Config, name: str | None, prefix: str | None) -> Path:
     """The same, of an environment that is there."""
     path = locate(config, name, prefix)
     if not (path / "conda-meta").is_dir():
@@ -69,14 +70,14 @@ def existing(config: Mapping[str, Any], name: str | None, prefix: str | None) ->
     return path
 
 
-def display_name(config: Mapping[str, Any], prefix: Path) -> str:
+def display_name(config: Config, prefix: Path) -> str:
     """How prompts call an environment."""
     if prefix == ROOT:
         return "base"
     return prefix.name if prefix.parent in envs_dirs(config) else str(prefix)
 
 
-def all_prefixes(config: Mapping[str, Any]) -> list[Path]:
+def all_prefixes(config: Config) -> list[Path]:
     """All environments that are known and exist."""
     named = [p for folder in envs_dirs(config) if folder.is_dir() for p in folder.iterdir()]
     registered = [Path(line) for line in _registered()]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """conda's errors: their names, words and exit codes are what callers see."""
 
 from typing import Any

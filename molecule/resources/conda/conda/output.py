@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What conda prints."""
 
 import argparse
@@ -5,12 +6,14 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from . import environment
 from .environment import Record, dist_name
 from .exceptions import CondaSystemExit
+
+if TYPE_CHECKING:
+    from .change import Plan
 
 
 def as_json(data: Any, stream: TextIO | None = None) -> None:
@@ -18,29 +21,19 @@ def as_json(data: Any, stream: TextIO | None = None) -> None:
     print(json.dumps(data, indent=2, sort_keys=True), file=stream)
 
 
-class Progress:
-    """The lines with "...working... done"."""
-
-    def __init__(self, *, silent: bool) -> None:
-        self.silent, self.open = silent, False
-
-    @contextmanager
-    def step(self, *titles: str) -> Iterator[None]:
-        """The first title stands there during the work, the others follow it."""
-        if self.silent:
-            yield
-            return
-        print(f"{titles[0]}: ...working... ", end="", flush=True)
-        self.open = True
+@contextmanager
+def step(args: argparse.Namespace, *titles: str) -> Iterator[None]:
+    """Lines with "...working... done": the first title stands there during the work, the others follow it."""
+    if args.json:
         yield
-        self.open = False
-        print("done", *(f"{title}: ...working... done" for title in titles[1:]), sep="\n")
-
-    def failed(self) -> None:
-        """End a line that an error interrupted."""
-        if self.open:
-            print("failed")
-            self.open = False
+        return
+    print(f"{titles[0]}: ...working... ", end="", flush=True)
+    try:
+        yield
+    except BaseException:
+        print("failed")
+        raise
+    print("done", *(f"{title}: ...working... done" for title in titles[1:]), sep="\n")
 
 
 def confirm(question: str, yes: bool | None, *, default: bool) -> None:
@@ -54,24 +47,22 @@ def confirm(question: str, yes: bool | None, *, default: bool) -> None:
         raise CondaSystemExit("Exiting.")
 
 
-def nothing_to_do(as_json_too: bool) -> None:
+def nothing_to_do(args: argparse.Namespace) -> None:
     """Everything is there."""
     message = "All requested packages already installed."
-    if as_json_too:
+    if args.json:
         as_json({"message": message, "success": True})
     else:
         print(f"\n# {message}\n")
 
 
-def show_plan(plan: Any, fetch: Sequence[Record], args: argparse.Namespace) -> None:
+def show_plan(plan: "Plan", fetch: Sequence[Record], *, quiet: bool) -> None:
     """The tables before a transaction."""
-    if args.json:
-        return
     verb = "removed" if plan.action == "remove" else "added / updated"
     print(f"\n## Package Plan ##\n\n  environment location: {plan.prefix}\n")
     if plan.specs:
         print(f"  {verb} specs:", *(f"    - {spec}" for spec in sorted(plan.specs)), "", sep="\n")
-    if fetch and not args.quiet:
+    if fetch and not quiet:
         print("\nThe following packages will be downloaded:\n\n    package                    |            build")
         print(f"    {'-' * 27}|{'-' * 17}")
         for record in fetch:
@@ -97,7 +88,7 @@ def show_plan(plan: Any, fetch: Sequence[Record], args: argparse.Namespace) -> N
         _table(f"The following packages will be {title}:", lines)
 
 
-def success(plan: Any, fetched: Iterable[Record], *, dry_run: bool = False) -> None:
+def success(plan: "Plan", fetched: Iterable[Record], *, dry_run: bool = False) -> None:
     """The JSON of a transaction."""
     actions: dict[str, Any] = {"FETCH": [_public(r) for r in fetched], "PREFIX": str(plan.prefix)}
     for key, group in (("LINK", plan.link), ("UNLINK", plan.unlink)):
@@ -106,10 +97,9 @@ def success(plan: Any, fetched: Iterable[Record], *, dry_run: bool = False) -> N
     as_json({"actions": actions, "prefix": str(plan.prefix), "success": True} | ({"dry_run": True} if dry_run else {}))
 
 
-def activation_hint(prefix: Path, name: str) -> None:
+def activation_hint(name: str) -> None:
     """The end of `create`."""
-    shown = f'"{prefix}"' if " " in name else name
-    print(f"#\n# To activate this environment, use\n#\n#     $ conda activate {shown}\n#")
+    print(f"#\n# To activate this environment, use\n#\n#     $ conda activate {name}\n#")
     print("# To deactivate an active environment, use\n#\n#     $ conda deactivate\n")
 
 

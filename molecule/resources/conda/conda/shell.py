@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Activation, `conda run` and `conda init`: what conda does to shells."""
 
 import argparse
@@ -7,17 +8,16 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from . import environment
-from .condarc import ROOT
+from .condarc import ROOT, Config
 from .exceptions import ArgumentError, EnvironmentLocationNotFound, EnvironmentNameNotFound
 
 Variables = dict[str, str | None]  # None: unset
 RC_FILES = {"bash": ".bashrc", "zsh": ".zshrc", "tcsh": ".tcshrc"}
 
 
-def activation(config: Mapping[str, Any], prefix: Path, environ: Mapping[str, str]) -> tuple[Variables, list[Path]]:
+def activation(config: Config, prefix: Path, environ: Mapping[str, str]) -> tuple[Variables, list[Path]]:
     """The variables and the scripts of an environment's activation, on top of `environ`."""
     level, old = int(environ.get("CONDA_SHLVL") or 0), environ.get("CONDA_PREFIX")
     scripts = [*(_scripts(Path(old), "deactivate") if old else []), *_scripts(prefix, "activate")]
@@ -29,7 +29,7 @@ def activation(config: Mapping[str, Any], prefix: Path, environ: Mapping[str, st
     return variables, scripts
 
 
-def deactivation(config: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Variables, list[Path]]:
+def deactivation(config: Config, environ: Mapping[str, str]) -> tuple[Variables, list[Path]]:
     """The way back to the environment that was active before, or to none."""
     level, old = int(environ.get("CONDA_SHLVL") or 0), environ.get("CONDA_PREFIX")
     if not level or not old:
@@ -44,7 +44,7 @@ def deactivation(config: Mapping[str, Any], environ: Mapping[str, str]) -> tuple
     return variables | {"CONDA_SHLVL": str(level - 1)}, scripts
 
 
-def _entered(config: Mapping[str, Any], prefix: Path, environ: Mapping[str, str]) -> Variables:
+def _entered(config: Config, prefix: Path, environ: Mapping[str, str]) -> Variables:
     name = environment.display_name(config, prefix)
     modifier = (
         config["env_prompt"].format(default_env=name, name=prefix.name, stacked_env="") if config["changeps1"] else ""
@@ -92,7 +92,7 @@ def csh(variables: Variables, _scripts: Iterable[Path]) -> str:
     return ";\n".join(f"unsetenv {k}" if v is None else f"setenv {k} {shlex.quote(v)}" for k, v in named.items())
 
 
-def hook(config: Mapping[str, Any], shell: str, words: list[str]) -> None:
+def hook(config: Config, shell: str, words: list[str]) -> None:
     """`conda shell.SHELL hook|activate|deactivate|reactivate`: text for the shell to evaluate."""
     dialect = csh if shell in ("csh", "tcsh") else posix
     match words:
@@ -111,14 +111,14 @@ def hook(config: Mapping[str, Any], shell: str, words: list[str]) -> None:
             raise ArgumentError(f"unexpected words for a shell: {' '.join(words)}")
 
 
-def _wanted(config: Mapping[str, Any], name: str) -> Path:
+def _wanted(config: Config, name: str) -> Path:
     prefix = environment.locate(config, *((None, name) if "/" in name else (name, None)))
     if not (prefix / "conda-meta").is_dir():
         raise EnvironmentLocationNotFound(prefix) if "/" in name else EnvironmentNameNotFound(name)
     return prefix
 
 
-def run(args: argparse.Namespace, config: Mapping[str, Any]) -> int:
+def run(args: argparse.Namespace, config: Config) -> int:
     """A command in an environment; its exit code is ours."""
     prefix = environment.existing(config, args.name, args.prefix)
     script = posix(*activation(config, prefix, os.environ)) + '\nexec "$@"\n'
@@ -134,7 +134,7 @@ def run(args: argparse.Namespace, config: Mapping[str, Any]) -> int:
     return code
 
 
-def init(args: argparse.Namespace, _config: Mapping[str, Any]) -> None:
+def init(args: argparse.Namespace, _config: Config) -> None:
     """Write or take away the block in the shells' start files."""
     if unknown := set(args.shells) - RC_FILES.keys():
         raise ArgumentError(

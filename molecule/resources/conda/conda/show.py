@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """list, info, env, config: what conda tells."""
 
 import argparse
@@ -9,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, condarc, environment, output
-from .condarc import ROOT
+from .condarc import ROOT, Config
 
 
-def list_packages(args: argparse.Namespace, config: Mapping[str, Any]) -> None:
+def list_packages(args: argparse.Namespace, config: Config) -> None:
     """The packages of an environment."""
     prefix = environment.existing(config, args.name, args.prefix)
     installed = environment.records(prefix)
@@ -47,7 +48,7 @@ def _file_header() -> str:
     )
 
 
-def env_list(args: argparse.Namespace, config: Mapping[str, Any]) -> None:
+def env_list(args: argparse.Namespace, config: Config) -> None:
     """The environments."""
     prefixes = environment.all_prefixes(config)
     if args.json:
@@ -61,7 +62,7 @@ def env_list(args: argparse.Namespace, config: Mapping[str, Any]) -> None:
     print()
 
 
-def env_export(args: argparse.Namespace, config: Mapping[str, Any]) -> None:
+def env_export(args: argparse.Namespace, config: Config) -> None:
     """An environment as a YAML specification."""
     prefix = environment.locate(config, args.name, args.prefix)
     installed = environment.records(prefix)
@@ -83,7 +84,7 @@ def env_export(args: argparse.Namespace, config: Mapping[str, Any]) -> None:
         condarc.dump(data, sys.stdout)
 
 
-def info(args: argparse.Namespace, config: Mapping[str, Any]) -> None:
+def info(args: argparse.Namespace, config: Config) -> None:
     """What conda knows about itself and this machine."""
     if args.base:
         print(ROOT) if not args.json else output.as_json({"root_prefix": str(ROOT)})
@@ -122,7 +123,7 @@ def info(args: argparse.Namespace, config: Mapping[str, Any]) -> None:
     print()
 
 
-def _facts(config: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(config: Config) -> dict[str, Any]:
     """The keys of `conda info --json`, and `stand_in`."""
     active = os.environ.get("CONDA_PREFIX")
     python = sys.version.split()[0]
@@ -167,7 +168,7 @@ def _facts(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def config_command(args: argparse.Namespace, config: Mapping[str, Any]) -> None:
+def config_command(args: argparse.Namespace, config: Config) -> None:
     """Read or change the configuration."""
     path = Path(args.rc_file).expanduser() if args.rc_file else ROOT / ".condarc" if args.system else condarc.user_rc()
     warnings: list[str] = []
@@ -212,7 +213,7 @@ def _commands(data: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _channel_urls(config: Mapping[str, Any]) -> list[str]:
+def _channel_urls(config: Config) -> list[str]:
     from .solver import channel_urls
 
     return channel_urls(config, config["channels"])

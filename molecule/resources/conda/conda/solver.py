@@ -1,9 +1,10 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Solving and linking, by rattler; its errors in conda's words."""
 
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from rattler import (
 )
 from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
 
+from .condarc import Config
 from .environment import Record, dist_name, pkgs_dirs, subdir
 from .exceptions import (
     ChecksumMismatchError,
@@ -36,7 +38,7 @@ from .exceptions import (
 )
 
 
-def channel_urls(config: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+def channel_urls(config: Config, names: Iterable[str]) -> list[str]:
     """Channels as URLs, in order."""
     urls: list[str] = []
     for name in names:
@@ -64,7 +66,7 @@ def match_spec(spec: str) -> MatchSpec:
 class Solver:
     """Finds packages in channels and links them."""
 
-    def __init__(self, config: Mapping[str, Any], urls: Sequence[str]) -> None:
+    def __init__(self, config: Config, urls: Sequence[str]) -> None:
         self.config, self.urls = config, urls
         self.platforms = [subdir(), "noarch"]
         self.pkgs = next((d for d in pkgs_dirs(config) if _writable(d)), None)

@@ -37,6 +37,10 @@ REMEDIES = [
         "check the channels ({channels}), and that this host reaches them (network, proxy, mirror)",
     ),
     (
+        r"Checksum",
+        "run again; if it stays, empty the package cache (conda clean --packages) and tell the channel's owner",
+    ),
+    (
         r"NotWritable|[Pp]ermission|No space|[Qq]uota",
         "make room, or choose a prefix and a package cache (pkgs_dirs in ~/.condarc) in a folder of yours",
     ),
@@ -78,7 +82,8 @@ def unsatisfied(match_spec, wanted, records):
         except Exception as error:  # conda's own class, which differs between versions
             invalid[text] = str(error)
             continue
-        candidates = records if "*" in spec.name else [named[spec.name]] if spec.name in named else []
+        name = spec.name.lower()
+        candidates = records if "*" in name else [named[name]] if name in named else []
         found = next((record for record in candidates if spec.match(record)), None)
         if found:
             queue.extend(found.get("depends", []))
@@ -280,7 +285,8 @@ class Conda:
             why = (err.strip().splitlines() or [f"it was ended by signal {-rc}"])[-1]
             raise CondaEnvError(
                 f"The environment {prefix} is installed, but `import {module}` fails in it: {why}",
-                f"pin or change the package that fails: it doesn't fit this machine ({platform.machine()}) or the others",
+                f"pin or change the package that fails, since it doesn't fit this machine ({platform.machine()}) or the others; "
+                "or take it out of imports",
                 command=argv[:2] + modules,
                 rc=rc,
                 stdout=out,

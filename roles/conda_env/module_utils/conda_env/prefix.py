@@ -106,6 +106,11 @@ class Prefix:
             return {}
         return mark if isinstance(mark, dict) else {}
 
+    @property
+    def changing(self):
+        """Whether a change is under way, or was killed."""
+        return self.mark.get("state") == "changing"
+
     def put_mark(self, **mark):
         """Replaces the mark at once: a reader sees the old or the new one. Without a mark, it is complete, but not verified."""
         if mark:

@@ -20,6 +20,8 @@ from . import SessionError
 #: Seconds for one request, and for a page that a busy or emulated node has to build.
 REQUEST_TIMEOUT = 10
 SLOW_REQUEST_TIMEOUT = 60
+#: Seconds that a dashboard's first page may take in all; one of an emulated node needs 15.
+DASHBOARD_PATIENCE = 120
 #: A port that no server listens on: asking the proxy for it tells a proxy that failed from one that is not there.
 UNUSED_PORT = 9
 
@@ -88,6 +90,21 @@ class Lab:
                 str(error),
                 "the tunnel or the server is frozen or gone: run playbooks/session.yml again",
             ) from error
+
+    def _proxied(self, path):
+        """A page behind jupyter-server-proxy, which gives up (500, 599) on a scheduler that is busy for 20 s: asked again."""
+        deadline = time.monotonic() + DASHBOARD_PATIENCE
+        while True:
+            page = self._get(path, SLOW_REQUEST_TIMEOUT)
+            if page.status_code == 200:
+                return page
+            if page.status_code < 500 or time.monotonic() >= deadline:
+                raise SessionError(
+                    f"the dashboard {self.url}{path} answers {page.status_code}.",
+                    page.text[:200],
+                    "run playbooks/onboard.yml",
+                )
+            time.sleep(1)
 
     def api(self):
         """The server answers: ``/api`` tells its version to anyone."""
@@ -167,14 +184,10 @@ class Lab:
         with self.kernel() as run:
             cluster = json.loads(run(LOCAL_CLUSTER))
             dashboard = self.url + cluster["link"]
-            page = self._get(cluster["link"], SLOW_REQUEST_TIMEOUT)
-            if page.status_code != 200 or "bokeh" not in page.text.lower():
-                raise SessionError(
-                    f"the dashboard {dashboard} answers {page.status_code}.",
-                    page.text[:200],
-                    "run playbooks/onboard.yml",
-                )
-            identity = self._get(cluster["link"].rsplit("/", 1)[0] + "/json/identity.json", SLOW_REQUEST_TIMEOUT).json()
+            page = self._proxied(cluster["link"])
+            if "bokeh" not in page.text.lower():
+                raise SessionError(f"{dashboard} shows no dashboard.", page.text[:200], "run playbooks/onboard.yml")
+            identity = self._proxied(cluster["link"].rsplit("/", 1)[0] + "/json/identity.json").json()
             if identity["id"] != cluster["scheduler"]:
                 raise SessionError(
                     f"the dashboard {dashboard} is another scheduler's.", remedy="stop that one, or restart the kernel"

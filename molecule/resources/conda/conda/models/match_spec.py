@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """conda's MatchSpec, as far as Slipway uses it: does an installed package satisfy a specification?"""
 
 from collections.abc import Mapping
