@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import threading
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -25,18 +26,25 @@ def channel_folder():
     return Path(done.stdout.splitlines()[-1])
 
 
-@pytest.fixture(scope="module")
-def channel(channel_folder):
-    """The channel's URL."""
+@contextmanager
+def served(folder):
+    """The URL of a folder on a loopback web server."""
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=channel_folder)) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/conda-forge"
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def channel(channel_folder):
+    """The channel's URL."""
+    with served(channel_folder) as url:
+        yield f"{url}/conda-forge"
 
 
 class Home:
@@ -242,6 +250,23 @@ def test_errors(home, env, command, rc, name, words):
     if "run" not in command.split():
         error = home.json(*command.split(), rc=rc)
         assert error["exception_name"] == name and words in error["message"]
+    assert not (home.base / "envs/e1").exists()
+
+
+def test_a_damaged_package_is_noticed(home, channel_folder, tmp_path):
+    for subdir in ("linux-64", "noarch"):
+        (tmp_path / subdir).mkdir()
+        repodata = json.loads((channel_folder / "conda-forge" / subdir / "repodata.json").read_text())
+        tzdata = {fn: record for fn, record in repodata["packages.conda"].items() if record["name"] == "tzdata"}
+        (tmp_path / subdir / "repodata.json").write_text(json.dumps(repodata | {"packages.conda": tzdata}))
+        for name in tzdata:
+            (tmp_path / subdir / name).write_bytes(b"PK not what was announced")
+    with served(tmp_path) as url:
+        home.environ["CONDA_PKGS_DIRS"] = str(tmp_path / "pkgs")
+        error = home.json("create", "-y", "-n", "e1", "-c", url, "--override-channels", "tzdata", rc=1)
+        del home.environ["CONDA_PKGS_DIRS"]
+    assert error["error"] == "Multiple Errors Encountered."
+    assert error["errors"][0]["exception_name"] == "ChecksumMismatchError"
     assert not (home.base / "envs/e1").exists()
 
 

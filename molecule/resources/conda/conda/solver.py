@@ -245,7 +245,7 @@ def _conda_words() -> Iterator[None]:
             raise CondaError(
                 f"EnforceUnusedAdapter called with url {match[1]}\nThis command is using a remote connection in offline mode.\n"
             ) from error
-        if "hash mismatch" in text or "sha256" in text:
+        if re.search(r"(?i)invalid checksum|hash mismatch|invalid zip", text):
             raise ChecksumMismatchError(
                 f"Conda detected a mismatch between the expected content and downloaded content\n{text}"
             ) from error
