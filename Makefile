@@ -1,5 +1,6 @@
 # make demo       a cluster in containers on this machine, and the whole way through site.yml on it
 # make test       lint, unit tests, and every role in ppc64le containers: what CI runs on every push
+# make newest     the whole way with the newest ansible-core, where a Python 3.12 or newer is at hand
 # make test-all   the full matrices as well; its dated result is kept in docs/
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -29,7 +30,7 @@ lint: setup
 	yamllint --strict .
 	ruff check .
 	ruff format --check .
-	shellcheck scripts/setup .ci/run $$(git ls-files '*.sh')
+	shellcheck --shell=dash --exclude=SC1091 scripts/setup scripts/minitriton scripts/newest .ci/run $$(git ls-files '*.sh')
 	ansible-lint --strict --offline
 
 unit: setup
@@ -37,6 +38,10 @@ unit: setup
 
 molecule: setup
 	molecule test --all
+
+# ansible-core's newest needs a newer Python than Debian 12's. The whole way once with it, on this machine's own architecture.
+newest: setup
+	@scripts/newest
 
 # The locks are universal: each ansible-core is the newest that the Python at hand can have.
 lock: setup

@@ -50,6 +50,6 @@ case $action in
         find /tmp /var/tmp /dev/shm -mindepth 1 -user "$name" -prune -exec rm -rf {} +
         ;;
     wipe)
-        rm -rf "/home/$name" "/home/.$name.new" /scratch/*/"$name"
+        rm -rf "/home/${name:?}" "/home/.${name:?}.new" /scratch/*/"${name:?}"
         ;;
 esac

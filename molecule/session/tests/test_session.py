@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-URL = "http://localhost:8891"
+URL = f"http://localhost:{os.environ['MINITRITON_LOCAL_PORT']}"
 SHARED = ("-e", "target_conda_prefix=/home/builder/local/miniconda3")
 STATE_HOME = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "slipway"
 

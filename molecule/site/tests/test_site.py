@@ -1,5 +1,7 @@
 """The whole way, as a browser would see it; and what stops it before anything is touched."""
 
+import os
+
 import pytest
 
 
@@ -20,7 +22,7 @@ def test_a_check_run_on_a_converged_host_changes_nothing(playbook):
 def test_status_tells_where_the_session_is(playbook):
     done = playbook("playbooks/status.yml")
     assert done.returncode == 0, done.stdout
-    assert "http://localhost:8891" in done.stdout
+    assert f"http://localhost:{os.environ['MINITRITON_LOCAL_PORT']}" in done.stdout
 
 
 def test_all_bad_entries_are_in_one_message_before_anything_is_touched(playbook):

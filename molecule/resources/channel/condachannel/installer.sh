@@ -64,9 +64,10 @@ if ! mkdir -p "$PREFIX"; then
 fi
 PREFIX=$(cd "$PREFIX" && pwd | sed 's@//@/@')
 printf 'PREFIX=%s\n' "$PREFIX"
+needed='@MEGABYTES@'
 free=$(df -Pk "$PREFIX" | awk 'NR == 2 {print int($4 / 1024)}')
-if [ "$free" -lt '@MEGABYTES@' ]; then
-    printf 'ERROR: Not enough free disk space. Only %s MB are available, but %s MB are required (leaving a safety margin).\n' "$free" '@MEGABYTES@' >&2
+if [ "$free" -lt "$needed" ]; then
+    printf 'ERROR: Not enough free disk space. Only %s MB are available, but %s MB are required (leaving a safety margin).\n' "$free" "$needed" >&2
     exit 1
 fi
 
@@ -95,4 +96,5 @@ if [ -n "${PYTHONPATH:-}" ]; then
     printf '    directories of packages that are compatible with the Python interpreter\n    in %s: %s\n' '@NAME@' "$PREFIX"
 fi
 exit 0
+# shellcheck disable=SC2317 # the archive follows this line
 @@END_HEADER@@

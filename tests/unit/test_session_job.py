@@ -1,0 +1,220 @@
+"""The session's job on the LSF double: adopted, never doubled, ended by id; and what a person is told when it fails."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import module_runner
+import pytest
+from ansible.module_utils.session import lsf
+from lsf_cluster import running, until
+
+SCRIPT = """#!/bin/sh
+#BSUB -J jupyter
+#BSUB -q interactive
+#BSUB -W 6:00
+exec {python} {folder}/session-jupyter.launch.py {folder}/session-jupyter.json
+"""
+#: What stands for jupyter-lab: it serves nothing, but is where the launcher ends and takes its arguments.
+SERVER = """#!/bin/sh
+echo "serving $*"
+exec sleep 300
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("lsf")) as made:
+        yield made
+
+
+@pytest.fixture
+def job(cluster, tmp_path, monkeypatch):
+    """Calls the module as the playbook does."""
+    for name, value in cluster.env.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "env/bin").mkdir(parents=True)
+    server = tmp_path / "env/bin/jupyter-lab"
+    server.write_text(SERVER)
+    server.chmod(0o755)
+    module = module_runner.load("roles/session/library/session_job.py")
+    folder = tmp_path / "state"
+
+    def run(*, check=False, **changes):
+        arguments = {
+            "name": "jupyter",
+            "folder": str(folder),
+            "queue": "interactive",
+            "env_prefix": str(tmp_path / "env"),
+            "script": SCRIPT.format(python=sys.executable, folder=folder),
+            "listen": "127.0.0.1",
+            "patience": 20,
+            **changes,
+        }
+        return module_runner.run(module, arguments, check=check)
+
+    run.folder = folder
+    yield run
+    cluster.clear()
+
+
+def unfinished(cluster):
+    return cluster("bjobs", "-noheader", "-o", "jobid").stdout.split()
+
+
+def test_from_nothing_to_a_node_and_a_port(job, cluster):
+    done = job()
+    assert done["changed"]
+    assert done["ready"]
+    assert (done["job"]["stat"], done["job"]["host"], done["job"]["queue"]) == ("RUN", "t037", "interactive")
+    assert done["connection"]["port"] == 8888
+    assert done["connection"]["job_id"] == done["job"]["id"]
+
+
+def test_a_second_run_adopts_the_job(job, cluster):
+    first, second = job(), job()
+    assert not second["changed"]
+    assert second["adopted"]
+    assert second["job"]["id"] == first["job"]["id"]
+    assert unfinished(cluster) == [first["job"]["id"]]
+
+
+def test_no_secret_is_in_the_result_or_in_what_others_see(job, cluster):
+    done = job()
+    token = (job.folder / "session-jupyter.token").read_text()
+    assert token not in json.dumps(done)
+    assert token not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert token not in cluster("bjobs", "-o", "command job_description").stdout
+
+
+def test_killed_between_bsub_and_the_record_the_next_run_finds_the_job(job, cluster):
+    first = job()
+    record = job.folder / "session-jupyter.json"
+    intent = {key: value for key, value in json.loads(record.read_text()).items() if key != "job_id"}
+    record.write_text(json.dumps(intent))
+    second = job()
+    assert second["adopted"]
+    assert second["job"]["id"] == first["job"]["id"]
+    assert unfinished(cluster) == [first["job"]["id"]]
+
+
+def test_a_record_whose_id_is_another_jobs_now_does_not_adopt_that_job(job, cluster):
+    theirs = cluster.submit("-J", "jupyter", "-q", "normal", "sleep", "300")
+    job.folder.mkdir(parents=True)
+    stale = {"nonce": "0123456789abcdef", "job_id": theirs}
+    (job.folder / "session-jupyter.json").write_text(json.dumps(stale))
+    done = job()
+    assert done["job"]["id"] != theirs
+    assert sorted(unfinished(cluster)) == sorted([theirs, done["job"]["id"]])
+
+
+def test_someones_own_job_in_the_one_job_queue_is_left_alone_and_named_as_the_reason(job, cluster):
+    theirs = cluster.submit("-J", "jupyter", "-q", "interactive", "sleep", "300")
+    done = job(patience=3)
+    assert not done["ready"]
+    assert (done["job"]["stat"], done["job"]["meaning"]) == ("PEND", "waiting")
+    assert "per-user job slot limit" in done["job"]["pend_reason"]
+    assert theirs in unfinished(cluster)
+
+
+def test_check_mode_submits_nothing_and_shows_the_script(job, cluster):
+    done = job(check=True)
+    assert done["changed"]
+    assert "#BSUB -q interactive" in done["diff"]["after"]
+    assert unfinished(cluster) == []
+    assert not job.folder.exists() or not list(job.folder.glob("*.json"))
+
+
+def test_an_unknown_queue_is_refused_with_the_ones_there_are(job):
+    done = job(queue="nosuch")
+    assert done["failed"]
+    assert "session_queue is 'nosuch': LSF has no such queue; it has batchonly, brief, interactive" in done["msg"]
+
+
+def test_lsfs_own_words_reach_the_user(job):
+    done = job(script="#!/bin/sh\n#BSUB -q interactive\n#BSUB -n 1000\ntrue\n")
+    assert done["failed"]
+    assert "Too many processors requested" in done["msg"]
+
+
+def test_a_job_that_ends_early_tells_what_the_server_said(job, tmp_path):
+    (tmp_path / "env/bin/jupyter-lab").write_text("#!/bin/sh\necho 'no module named jupyterlab' >&2; exit 1\n")
+    done = job(patience=0)
+    seen = {}
+
+    def ended():
+        seen.update(job(state="present", patience=20))
+        return seen.get("failed") or not seen["job"]
+
+    until(ended)
+    assert done["job"]["id"]
+    log = (job.folder / "session-jupyter.server.log").read_text()
+    assert "no module named jupyterlab" in log
+
+
+def test_a_taken_port_gives_way_to_a_free_one(job):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert job(server_port=port)["connection"]["port"] not in (port, 0)
+
+
+def test_stop_ends_the_job_by_its_id_and_no_other(job, cluster):
+    theirs = cluster.submit("-J", "jupyter", "-q", "normal", "sleep", "300")
+    job()
+    done = job(state="stopped")
+    assert done["changed"]
+    assert unfinished(cluster) == [theirs]
+    assert not (job.folder / "session-jupyter.token").exists()
+    assert not job(state="stopped")["changed"]
+
+
+def test_after_a_stop_there_is_a_new_session_with_a_new_token(job):
+    first = job()
+    token = (job.folder / "session-jupyter.token").read_text()
+    job(state="stopped")
+    second = job()
+    assert second["job"]["id"] != first["job"]["id"]
+    assert (job.folder / "session-jupyter.token").read_text() != token
+
+
+def test_a_server_that_died_with_its_job_is_started_anew(job, cluster):
+    first = job()
+    os.kill(first["connection"]["pid"], signal.SIGKILL)
+    until(lambda: first["job"]["id"] not in unfinished(cluster))
+    second = job()
+    assert second["changed"]
+    assert second["ready"]
+    assert second["job"]["id"] != first["job"]["id"]
+
+
+def test_without_lsf_on_path_the_way_out_is_told(job, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    done = job()
+    assert done["failed"]
+    assert "session_lsf_profile" in done["msg"]
+
+
+def test_lsf_is_found_through_the_sites_profile(job, cluster, monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert job(profile=f"{cluster.dest}/conf/profile.lsf")["ready"]
+
+
+def test_a_master_that_is_away_is_told_within_the_deadline(job, cluster, monkeypatch):
+    monkeypatch.setattr(lsf, "COMMAND_TIMEOUT", 4)
+    monkeypatch.setattr(lsf.Lsf.__init__, "__defaults__", (10,))
+    cluster.stop("master")
+    started = time.monotonic()
+    try:
+        done = job()
+    finally:
+        cluster.start("master")
+        until(lambda: cluster("bhosts").stdout.count(" ok ") == 3)
+    assert done["failed"]
+    assert "LSF did not answer" in done["msg"]
+    assert "still trying" in done["msg"]
+    assert time.monotonic() - started < 20
