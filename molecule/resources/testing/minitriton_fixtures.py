@@ -57,11 +57,13 @@ def login(host):
 
 @pytest.fixture(scope="session")
 def playbook():
-    """Runs ansible-playbook against Mini-Triton; returns the finished process, its text in stdout."""
+    """Runs ansible-playbook against Mini-Triton; returns the finished process, all that it said in stdout."""
 
     def run(name, *arguments):
         argv = ["ansible-playbook", "-i", "inventory/minitriton", name, "-l", "triton", *arguments]
-        return subprocess.run(argv, cwd=PROJECT, capture_output=True, text=True, timeout=600, check=False)
+        return subprocess.run(
+            argv, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False
+        )
 
     return run
 

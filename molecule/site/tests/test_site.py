@@ -41,6 +41,12 @@ def test_all_bad_entries_are_in_one_message_before_anything_is_touched(playbook)
     assert "PLAY [Onboard]" not in done.stdout
 
 
+def test_a_host_that_is_not_in_the_inventory_is_an_error(playbook):
+    done = playbook("site.yml", "-l", "nosuch")
+    assert done.returncode != 0
+    assert "Could not match supplied host pattern, ignoring: nosuch" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

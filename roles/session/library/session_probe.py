@@ -70,8 +70,8 @@ author:
 EXAMPLES = r"""
 - name: Check the session
   session_probe:
-    name: triton-jupyter
-    host: triton.example.edu
+    name: mycluster-jupyter
+    host: login.example.edu
     url: http://localhost:8890
     token_file: /home/ada/.local/state/slipway/session-jupyter.token
     check: login

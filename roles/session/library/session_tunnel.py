@@ -65,8 +65,8 @@ author:
 EXAMPLES = r"""
 - name: Open the tunnel
   session_tunnel:
-    name: triton-jupyter
-    host: triton.example.edu
+    name: mycluster-jupyter
+    host: login.example.edu
     user: ada
     node: t037
     node_port: 8888
@@ -84,7 +84,7 @@ forward:
   description: Where the tunnel leads.
   type: dict
   returned: always
-  sample: {local_port: 8890, node: t037, port: 8888, via: ada@triton.example.edu}
+  sample: {local_port: 8890, node: t037, port: 8888, via: ada@login.example.edu}
 control_socket:
   description: The tunnel's own control socket.
   type: str
