@@ -34,10 +34,10 @@ lint: setup
 	ansible-lint --strict --offline
 
 unit: setup
-	pytest tests/unit --junit-xml=$(RESULTS)/unit.xml
+	pytest tests/unit -n 2 --dist loadfile --junit-xml=$(RESULTS)/unit.xml
 
 molecule: setup
-	molecule test --all
+	molecule destroy && molecule test --all
 
 # ansible-core's newest needs a newer Python than Debian 12's. The whole way once with it, on this machine's own architecture.
 newest: setup

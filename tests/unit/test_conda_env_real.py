@@ -211,9 +211,10 @@ def test_a_change_that_was_killed_is_mended(start, call, prefix):
 
 
 def test_a_deadline_ends_conda_and_leaves_nothing(start, prefix):
-    run = start("python=3.11", "jupyterlab", timeout=1)
+    run = start("python=3.11", "jupyterlab", timeout=4)
     wait_until(lambda: prefix.exists(), run)
     conda = conda_of(run)
+    os.kill(conda, signal.SIGSTOP)
     result = json.loads(run.communicate(timeout=60)[0])
     assert "did not end in time" in result["msg"]
     assert not prefix.exists()
