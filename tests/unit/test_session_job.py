@@ -10,7 +10,8 @@ import time
 
 import module_runner
 import pytest
-from ansible.module_utils.session import lsf
+from ansible.module_utils.session import launcher, lsf
+from ansible.module_utils.session.record import Record
 from lsf_cluster import running, until
 
 SCRIPT = """#!/bin/sh
@@ -19,10 +20,13 @@ SCRIPT = """#!/bin/sh
 #BSUB -W 6:00
 exec {python} {folder}/session-jupyter.launch.py {folder}/session-jupyter.json
 """
-#: What stands for jupyter-lab: it serves nothing, but is where the launcher ends and takes its arguments.
-SERVER = """#!/bin/sh
-echo "serving $*"
-exec sleep 300
+#: What stands for jupyter-lab: it listens where the launcher tells it, and answers nothing.
+SERVER = """#!{python}
+import socket, sys, time
+options = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:] if "=" in word)
+listener = socket.create_server((options["ip"], int(options["port"])))
+print("serving", sys.argv[1:], flush=True)
+time.sleep(300)
 """
 
 
@@ -39,10 +43,12 @@ def job(cluster, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     (tmp_path / "env/bin").mkdir(parents=True)
     server = tmp_path / "env/bin/jupyter-lab"
-    server.write_text(SERVER)
+    server.write_text(SERVER.format(python=sys.executable))
     server.chmod(0o755)
     module = module_runner.load("roles/session/library/session_job.py")
     folder = tmp_path / "state"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
 
     def run(*, check=False, **changes):
         arguments = {
@@ -52,12 +58,13 @@ def job(cluster, tmp_path, monkeypatch):
             "env_prefix": str(tmp_path / "env"),
             "script": SCRIPT.format(python=sys.executable, folder=folder),
             "listen": "127.0.0.1",
+            "server_port": port,
             "patience": 20,
             **changes,
         }
         return module_runner.run(module, arguments, check=check)
 
-    run.folder = folder
+    run.folder, run.port = folder, port
     yield run
     cluster.clear()
 
@@ -71,7 +78,7 @@ def test_from_nothing_to_a_node_and_a_port(job, cluster):
     assert done["changed"]
     assert done["ready"]
     assert (done["job"]["stat"], done["job"]["host"], done["job"]["queue"]) == ("RUN", "t037", "interactive")
-    assert done["connection"]["port"] == 8888
+    assert done["connection"]["port"] == job.port
     assert done["connection"]["job_id"] == done["job"]["id"]
 
 
@@ -87,8 +94,8 @@ def test_no_secret_is_in_the_result_or_in_what_others_see(job, cluster):
     done = job()
     token = (job.folder / "session-jupyter.token").read_text()
     assert token not in json.dumps(done)
-    assert token not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert token not in cluster("bjobs", "-o", "command job_description").stdout
+    assert token not in subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert token not in cluster("bjobs", "-o", "command job_description delimiter='^'").stdout
 
 
 def test_killed_between_bsub_and_the_record_the_next_run_finds_the_job(job, cluster):
@@ -143,23 +150,50 @@ def test_lsfs_own_words_reach_the_user(job):
 
 def test_a_job_that_ends_early_tells_what_the_server_said(job, tmp_path):
     (tmp_path / "env/bin/jupyter-lab").write_text("#!/bin/sh\necho 'no module named jupyterlab' >&2; exit 1\n")
-    done = job(patience=0)
-    seen = {}
+    done = job()
+    assert done["failed"]
+    assert "ended before its server listened" in done["msg"]
+    assert "no module named jupyterlab" in done["msg"]
+    assert "session-jupyter.server.log on the cluster" in done["msg"]
 
-    def ended():
-        seen.update(job(state="present", patience=20))
-        return seen.get("failed") or not seen["job"]
 
-    until(ended)
-    assert done["job"]["id"]
-    log = (job.folder / "session-jupyter.server.log").read_text()
-    assert "no module named jupyterlab" in log
+def test_the_words_of_an_earlier_session_are_not_taken_for_this_ones(job, tmp_path):
+    (tmp_path / "env/bin/jupyter-lab").write_text("#!/bin/sh\necho yesterday >&2; exit 1\n")
+    job()
+    done = job(script="#!/bin/sh\n#BSUB -q interactive\necho today >&2\n")
+    assert done["failed"]
+    assert "yesterday" not in done["msg"]
+
+
+def test_a_job_of_an_earlier_session_does_not_speak_for_this_one(job, cluster):
+    done = job()
+    said = (job.folder / "session-jupyter.connection").read_text()
+    script = SCRIPT.format(python=sys.executable, folder=job.folder).replace("interactive", "normal")
+    orphan = cluster.submit(stdin=script)
+    cluster.reaches(orphan, "EXIT")
+    assert (job.folder / "session-jupyter.connection").read_text() == said
+    assert job()["job"]["id"] == done["job"]["id"]
+
+
+def test_two_sessions_that_start_together_on_one_node_take_two_ports(job, tmp_path):
+    """Their servers bind seconds after the choice: until then the choice itself is held."""
+    first, second = (launcher.take_port("127.0.0.1", job.port) for _ in range(2))
+    assert first == job.port
+    assert second not in (job.port, 0)
 
 
 def test_a_taken_port_gives_way_to_a_free_one(job):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert job(server_port=port)["connection"]["port"] not in (port, 0)
+
+
+def test_a_record_that_another_run_wrote_meanwhile_counts(job, cluster, tmp_path):
+    """Both read nothing; the second gets the lock after the first has submitted."""
+    late = Record(job.folder, "jupyter")
+    first = job()
+    with late.locked():
+        assert late.data["job_id"] == first["job"]["id"]
 
 
 def test_stop_ends_the_job_by_its_id_and_no_other(job, cluster):

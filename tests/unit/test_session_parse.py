@@ -146,3 +146,9 @@ def test_passing_trouble_is_told_from_refusal(words, again):
 )
 def test_a_kill_that_came_too_late_is_no_failure(words, over):
     assert parse.says_already_over(words) is over
+
+
+def test_a_submission_that_was_cut_off_may_have_been_taken_and_is_not_repeated():
+    words = "Failed in an LSF library call: Failed in sending/receiving a message: Connection reset by peer"
+    assert parse.says_try_again(words)
+    assert not parse.says_try_again(words, unsent=True)

@@ -99,7 +99,7 @@ adopted:
   type: bool
   returned: always
 ready:
-  description: Whether the job runs and has said where its server listens.
+  description: Whether the job runs and its server listens.
   type: bool
   returned: always
 connection:
@@ -148,7 +148,10 @@ class SessionJob:
     @property
     def description(self):
         """What ``-Jd`` carries: no other job has it."""
-        return "slipway {} {}".format(self.record.name, self.record.data["nonce"])
+        return "slipway {} {}".format(self.record.name, self.record.data.get("nonce", ""))
+
+    def is_ours(self, job):
+        return job.description == self.description
 
     def find(self):
         """The recorded session's job, unless it is over; mends a record whose run was killed before it had the id."""
@@ -156,8 +159,8 @@ class SessionJob:
             return None
         job_id = self.record.data.get("job_id")
         job = self.lsf.job(job_id) if job_id else None
-        if job is None or job.description != self.description:
-            ours = [other for other in self.lsf.jobs() if other.description == self.description]
+        if job is None or not self.is_ours(job):
+            ours = [other for other in self.lsf.jobs() if self.is_ours(other)]
             job = max(ours, key=lambda found: int(found.id)) if ours else None
         if job is None or job.meaning == "over":
             return None
@@ -169,8 +172,6 @@ class SessionJob:
     def submit(self):
         """Records an intent, submits, records the id."""
         self.lsf.require_queue(self.params["queue"])
-        if self.module.check_mode:
-            return None
         self.record.intend(
             login_host=socket.gethostname(),
             env_prefix=self.params["env_prefix"],
@@ -184,18 +185,33 @@ class SessionJob:
         self.record.save()
         return self.lsf.job(job_id)
 
+    def ready(self, job):
+        """Whether the job runs and its server listens where the job says."""
+        said = self.record.connection()
+        if not said or job is None or job.meaning != "live":
+            return False
+        try:
+            socket.create_connection((said["node"], said["port"]), timeout=POLL).close()
+        except OSError:
+            return False
+        return True
+
     def wait_until_ready(self, job):
-        """Looks until the job said where it listens, is over, or the patience ends. Returns the job as last seen."""
+        """Looks until the server listens or the patience ends. Returns the job as last seen.
+
+        Raises:
+            SessionError: the job is over; with the server's last words.
+        """
         deadline = time.monotonic() + self.params["patience"]
-        while job and not self.record.connection() and time.monotonic() < deadline:
+        while job and job.meaning != "over" and not self.ready(job) and time.monotonic() < deadline:
             time.sleep(POLL)
             job = self.lsf.job(job.id)
-            if job and job.meaning == "over":
-                raise SessionError(
-                    f"job {job.id} ended ({job.stat}) before its server listened.",
-                    self.last_words(),
-                    "the whole of it is in {} on the cluster".format(self.record.beside("server.log")),
-                )
+        if self.params["patience"] and self.record.data and (job is None or job.meaning == "over"):
+            raise SessionError(
+                "job {} ended before its server listened.".format(self.record.data.get("job_id", "")),
+                self.last_words(),
+                "the whole of it is in {} on the cluster".format(self.record.beside("server.log")),
+            )
         return job
 
     def last_words(self):
@@ -207,27 +223,38 @@ class SessionJob:
         return ""
 
     def start(self):
-        with self.record.locked():
+        if self.module.check_mode:
             job = self.find()
             adopted = job is not None
             if not adopted:
-                job = self.submit()
-        if not self.module.check_mode:
+                self.lsf.require_queue(self.params["queue"])
+        else:
+            with self.record.locked():
+                job = self.find()
+                adopted = job is not None
+                if not adopted:
+                    job = self.submit()
             job = self.wait_until_ready(job)
         result = self.result(job, adopted, changed=not adopted)
         if not adopted:
-            result["diff"] = {"before": "", "after": self.params["script"], "after_header": "the job that is submitted"}
+            result["diff"] = {
+                "before": "",
+                "after": self.params["script"],
+                "after_header": "the job that is submitted",
+            }
         return result
 
     def stop(self):
-        with self.record.locked():
-            job = self.find()
-            if job and not self.module.check_mode:
-                self.lsf.kill(job.id)
-                self.wait_until_over(job)
-            changed = bool(job or self.record.data)
-            result = self.result(job, adopted=bool(job), changed=changed)
-            if not self.module.check_mode:
+        job = self.find()
+        result = self.result(job, adopted=job is not None, changed=bool(self.record.data))
+        if self.record.data and not self.module.check_mode:
+            with self.record.locked():
+                # A bsub whose answer was lost may have left more than one with our nonce.
+                ours = [job for job in self.lsf.jobs() if self.is_ours(job) and job.meaning != "over"]
+                for job in ours:
+                    self.lsf.kill(job.id)
+                for job in ours:
+                    self.wait_until_over(job)
                 self.record.forget()
         return result
 
@@ -254,7 +281,7 @@ class SessionJob:
             "changed": changed,
             "adopted": adopted,
             "job": shown,
-            "ready": bool(connection) and job.meaning == "live",
+            "ready": self.ready(job),
             "connection": {key: connection[key] for key in ("node", "port", "job_id", "pid") if key in connection},
             "login_host": self.record.data.get("login_host", ""),
             "token_file": str(self.record.beside("token")),
@@ -292,6 +319,11 @@ def main():
         result = SessionJob(module).run()
     except SessionError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(
+            msg=f"{error.filename or module.params['folder']}: {error.strerror}. The session's record has to be kept there; "
+            "see that the folder is yours and has space (session_folder)."
+        )
     module.exit_json(**result)
 
 

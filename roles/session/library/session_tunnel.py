@@ -95,20 +95,23 @@ import socket
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.session import SessionError
-from ansible.module_utils.session.tunnel import Destination, Tunnel
+from ansible.module_utils.session.tunnel import ALIVE_COUNT, ALIVE_INTERVAL, Destination, Tunnel
 
-#: Seconds in which a server behind a healthy tunnel sends its first byte.
-ANSWER_TIMEOUT = 5
+#: Seconds without a byte after which a tunnel counts as frozen: longer than ssh itself needs to give up on a dead line.
+SILENCE = ALIVE_INTERVAL * ALIVE_COUNT + 1
 
 
-def answers(port):
-    """Whether something speaks HTTP behind the tunnel. A port that is open and silent is a frozen tunnel."""
+def frozen(port):
+    """Whether the port is open and silent. One that is closed at once is a living tunnel to a server not yet there."""
     try:
-        with socket.create_connection(("localhost", port), timeout=ANSWER_TIMEOUT) as connection:
+        with socket.create_connection(("localhost", port), timeout=SILENCE) as connection:
             connection.sendall(b"GET /api HTTP/1.0\r\nHost: localhost\r\n\r\n")
-            return connection.recv(5) == b"HTTP/"
+            connection.recv(1)
+    except socket.timeout:
+        return True
     except OSError:
         return False
+    return False
 
 
 def run(module):
@@ -119,7 +122,7 @@ def run(module):
     changed = False
     if params["state"] == "opened":
         wanted = tunnel.leads(params["local_port"], params["node"], params["node_port"])
-        changed = forward != wanted or not answers(params["local_port"])
+        changed = forward != wanted or frozen(params["local_port"])
         if changed and not module.check_mode:
             tunnel.open(params["local_port"], params["node"], params["node_port"])
             forward = wanted

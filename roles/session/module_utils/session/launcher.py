@@ -10,15 +10,23 @@ import socket
 import sys
 
 
-def free_port(address, preferred):
-    """``preferred`` if it is free on ``address``, else any free port."""
-    for port in (preferred, 0):
+def take_port(address, preferred):
+    """A port that is free on ``address``, ``preferred`` first, and that no other session of this node has taken.
+
+    The server binds only seconds later, and on a node for notebooks everybody prefers the same port. So the choice is
+    held by an abstract unix socket of that number, which the server inherits and the kernel frees.
+    """
+    for port in (preferred, 0, 0, 0):
         with socket.socket(socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            claim = socket.socket(socket.AF_UNIX)
             try:
                 probe.bind((address, port))
+                claim.bind(f"\0slipway-{probe.getsockname()[1]}")
             except OSError:
+                claim.close()
                 continue
+            os.set_inheritable(claim.detach(), True)
             return probe.getsockname()[1]
     raise SystemExit(f"no free port on {address}")
 
@@ -26,10 +34,12 @@ def free_port(address, preferred):
 def main(record_path):
     with open(record_path) as stream:
         record = json.load(stream)
+    if record.get("job_id") not in (None, os.environ["LSB_JOBID"]):
+        raise SystemExit("this job belongs to an earlier session")
     stem = record_path[: -len("json")]
     node = socket.gethostname()
     address = record["listen"] or node
-    port = free_port(address, record["server_port"])
+    port = take_port(address, record["server_port"])
 
     # LSF shows a job's output only after its end; the server's words are needed while it lives.
     log = os.open(stem + "server.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -28,7 +28,7 @@ def environment(profile=""):
     """
     inherited = dict(os.environ)
     if not profile and shutil.which("bsub"):
-        return {**inherited, "LC_ALL": "C"}
+        return inherited
     if profile:
         argv = ["/bin/sh", "-c", '. "$1" >&2; printf "\\0slipway\\0"; env -0', "sh", profile]
         source = f"session_lsf_profile, {profile},"
@@ -50,7 +50,7 @@ def environment(profile=""):
             os.fsdecode(shell.stderr)[-500:],
             "set session_lsf_profile to the site's profile.lsf (often /opt/ibm/lsf/conf/profile.lsf), or check the login host",
         )
-    return {**inherited, **found, "LC_ALL": "C"}
+    return {**inherited, **found}
 
 
 class Lsf:
@@ -72,6 +72,9 @@ class Lsf:
             SessionError: it did not answer in time, or its trouble did not pass.
         """
         started = time.monotonic()
+        submits = argv[0] == "bsub"
+        # A job inherits bsub's environment, and with it the user's own language.
+        env = self.env if submits else {**self.env, "LC_ALL": "C"}
         binary = shutil.which(argv[0], path=self.env["PATH"])
         if not binary:
             raise SessionError(
@@ -83,7 +86,7 @@ class Lsf:
                 done = subprocess.run(
                     [binary, *argv[1:]],
                     input=stdin,
-                    env=self.env,
+                    env=env,
                     capture_output=True,
                     text=True,
                     errors="replace",
@@ -93,7 +96,7 @@ class Lsf:
                 words, timed_out = done.stderr + done.stdout, False
             except subprocess.TimeoutExpired as error:
                 words, timed_out = os.fsdecode(error.stderr or b""), True
-            if not timed_out and not (done.returncode and parse.says_try_again(words)):
+            if not timed_out and not (done.returncode and parse.says_try_again(words, unsent=submits)):
                 return done.returncode, done.stdout, done.stderr
             # A bsub that was cut off may have been taken: its caller has to look before it submits again.
             if (timed_out and argv[0] == "bsub") or pause is None or time.monotonic() - started + pause > self.deadline:
@@ -132,7 +135,7 @@ class Lsf:
         fields = " ".join(parse.JOB_FIELDS)
         code, out, err = self.run(["bjobs", "-a", "-noheader", "-o", f"{fields} delimiter='{parse.DELIMITER}'", *ids])
         found = parse.jobs(out)
-        if not found and code and not parse.says_nothing_found(out + "\n" + err):
+        if not found and not parse.says_nothing_found(out + "\n" + err):
             raise SessionError(f"LSF did not list the jobs (exit code {code}).", err or out)
         return found
 

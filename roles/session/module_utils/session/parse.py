@@ -33,11 +33,10 @@ _NOTHING = re.compile(
     r"^(?:No (?:unfinished |running |pending |suspended |DONE/EXIT )?job found|Job <[^>]*> is not found)", re.MULTILINE
 )
 _ALREADY_OVER = re.compile(r"^Job <\d+>: (?:Job has already finished|No matching job found)", re.MULTILINE)
-#: Said while a daemon is away or busy: the same command may well succeed in a moment.
-_TRANSIENT = re.compile(
-    r"Please wait|still trying|try later|Pending job threshold reached|Connection reset by peer"
-    r"|Request from non-LSF host rejected|Communication time out"
-)
+#: Said by a client that has not got through to a daemon yet: the same command may well succeed in a moment.
+_UNSENT = re.compile(r"Please wait|still trying|try later|Pending job threshold reached")
+#: Said of a passing trouble after which nobody knows whether the request was taken.
+_CUT_OFF = re.compile(r"Connection reset by peer|Request from non-LSF host rejected|Communication time out")
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,9 @@ def says_already_over(text):
     return bool(_ALREADY_OVER.search(text))
 
 
-def says_try_again(text):
-    """Whether LSF speaks of a passing trouble: a daemon that is away, a threshold, a cut connection."""
-    return bool(_TRANSIENT.search(text))
+def says_try_again(text, unsent=False):
+    """Whether LSF speaks of a passing trouble: a daemon that is away, a threshold, a cut connection.
+
+    With ``unsent``, only of one that came before the request was sent: a second bsub must not make a second job.
+    """
+    return bool(_UNSENT.search(text) or (not unsent and _CUT_OFF.search(text)))

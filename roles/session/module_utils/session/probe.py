@@ -9,7 +9,7 @@ import json
 import re
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address, ip_network
 
 import requests
@@ -82,8 +82,11 @@ class Lab:
         self.http.headers["Authorization"] = f"token {token}"
 
     def _get(self, path, timeout=REQUEST_TIMEOUT):
+        return self._ask("GET", path, timeout=timeout)
+
+    def _ask(self, method, path, **options):
         try:
-            return self.http.get(self.url + path, timeout=timeout)
+            return self.http.request(method, self.url + path, **options)
         except requests.RequestException as error:
             raise SessionError(
                 f"{self.url}{path} does not answer.",
@@ -182,12 +185,12 @@ class Lab:
     def local_cluster(self):
         """A kernel starts a LocalCluster, and its dashboard shows through the proxy, this very scheduler's and no other."""
         with self.kernel() as run:
-            cluster = json.loads(run(LOCAL_CLUSTER))
+            cluster = self._printed(run(LOCAL_CLUSTER))
             dashboard = self.url + cluster["link"]
             page = self._proxied(cluster["link"])
             if "bokeh" not in page.text.lower():
                 raise SessionError(f"{dashboard} shows no dashboard.", page.text[:200], "run playbooks/onboard.yml")
-            identity = self._proxied(cluster["link"].rsplit("/", 1)[0] + "/json/identity.json").json()
+            identity = self._printed(self._proxied(cluster["link"].rsplit("/", 1)[0] + "/json/identity.json").text)
             if identity["id"] != cluster["scheduler"]:
                 raise SessionError(
                     f"the dashboard {dashboard} is another scheduler's.", remedy="stop that one, or restart the kernel"
@@ -197,7 +200,7 @@ class Lab:
     def lsf_cluster(self):
         """An LSFCluster out of the written jobqueue.yaml gets a worker on another node, over the asked interface, and computes."""
         with self.kernel() as run:
-            seen = json.loads(run(LSF_CLUSTER % {"patience": self.patience}))
+            seen = self._printed(run(LSF_CLUSTER % {"patience": self.patience}))
         worker = seen["worker"]
         if seen["subnet"]:
             for address in (worker["address"], seen["scheduler"]):
@@ -213,10 +216,20 @@ class Lab:
             )
         return f"an LSFCluster computes: job {worker['job']} on {worker['host']}, {worker['address']}, scheduler {seen['scheduler']}"
 
+    @staticmethod
+    def _printed(text):
+        """The JSON object in what a kernel or a scheduler said; packages may print lines of their own before it."""
+        try:
+            return json.loads(text.strip().splitlines()[-1])
+        except (ValueError, IndexError) as error:
+            raise SessionError(
+                "the answer is not what was asked for.", text[-300:], "look into the server's log"
+            ) from error
+
     @contextmanager
     def kernel(self):
         """A kernel of our own; yields ``run(code) -> stdout``; ends it in any case."""
-        started = self.http.post(f"{self.url}/api/kernels", json={"name": "python3"}, timeout=SLOW_REQUEST_TIMEOUT)
+        started = self._ask("POST", "/api/kernels", json={"name": "python3"}, timeout=SLOW_REQUEST_TIMEOUT)
         if started.status_code != 201:
             raise SessionError(
                 f"no kernel starts ({started.status_code}).", started.text[:300], "look into the server's log"
@@ -242,14 +255,16 @@ class Lab:
                 "the tunnel may be frozen: run playbooks/session.yml again",
             ) from error
         finally:
-            self.http.delete(f"{self.url}/api/kernels/{kernel}", timeout=SLOW_REQUEST_TIMEOUT)
+            # Whatever went wrong before is what has to be told.
+            with suppress(SessionError):
+                self._ask("DELETE", f"/api/kernels/{kernel}", timeout=SLOW_REQUEST_TIMEOUT)
 
     def _close_clusters(self, kernel, socket):
         """Takes back what a check has started, also after one that failed or hangs."""
         try:
-            self.http.post(f"{self.url}/api/kernels/{kernel}/interrupt", timeout=REQUEST_TIMEOUT)
+            self._ask("POST", f"/api/kernels/{kernel}/interrupt", timeout=REQUEST_TIMEOUT)
             self._execute(socket, CLOSE_CLUSTER, CLOSE_PATIENCE)
-        except SessionError:
+        except (SessionError, websocket.WebSocketException, OSError):
             # The kernel goes next, and workers without a scheduler end themselves after their death-timeout.
             pass
         finally:

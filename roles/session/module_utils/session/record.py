@@ -16,7 +16,7 @@ import json
 import os
 import secrets
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
@@ -66,6 +66,9 @@ class Record:
 
     def intend(self, **facts):
         """Begins a new session: a fresh nonce and token, recorded before anything is submitted."""
+        # What an earlier session said must not be taken for this one's words.
+        for ending in ("connection", "server.log", "job.log"):
+            self._remove(self.beside(ending))
         write_private(self.beside("token"), secrets.token_hex(24))
         self.data = {"nonce": secrets.token_hex(8), **facts}
         self.save()
@@ -86,24 +89,34 @@ class Record:
     def forget(self):
         """Removes the record, the token and the connection; the logs stay."""
         for path in (self.path, self.beside("token"), self.beside("connection")):
-            if path.exists():
-                path.unlink()
+            self._remove(path)
         self.data = {}
+
+    @staticmethod
+    def _remove(path):
+        with suppress(FileNotFoundError):
+            path.unlink()
 
     @contextmanager
     def locked(self):
         """Keeps a second run on this login host away while this one looks and submits.
 
+        The record is read again under the lock: another run may have written it since.
+
         Raises:
             SessionError: another run holds the lock.
+            OSError: the file system has no locks, or no space.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(str(self.beside("lock")), "w") as lock:
-            try:
-                flock(lock, LOCK_EX | LOCK_NB)
-            except OSError as error:
-                raise SessionError(
-                    f"another run is busy with the session {self.name!r}.",
-                    remedy="wait for it to end; nothing was changed",
-                ) from error
+        lock = os.open(str(self.beside("lock")), os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            flock(lock, LOCK_EX | LOCK_NB)
+            self.data = self._read(self.path) or {}
             yield
+        except BlockingIOError as error:
+            raise SessionError(
+                f"another run is busy with the session {self.name!r}.",
+                remedy="wait for it to end; nothing was changed",
+            ) from error
+        finally:
+            os.close(lock)

@@ -4,23 +4,29 @@
 OpenSSH does the work and is asked through its control socket; nothing is found or ended by port or by name.
 """
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shlex
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from . import SessionError
 from .record import write_private
 
-#: A unix socket's path holds 108 bytes; ssh appends 17 of its own while it opens one.
-LONGEST_SOCKET_PATH = 90
+#: A unix socket's path holds 104 bytes on macOS, 108 on Linux; ssh appends 17 of its own while it opens one.
+LONGEST_SOCKET_PATH = 86
 #: Seconds to log in; then seconds after which a silent connection counts as dead (3 unanswered probes, 5 s apart).
 CONNECT_TIMEOUT = 20
+#: Seconds for a question to the master on this very machine.
+CONTROL_TIMEOUT = 5
 ALIVE_INTERVAL, ALIVE_COUNT = 5, 3
 
 
@@ -61,14 +67,14 @@ def state_folder(name):
 def is_free(port):
     """Whether a port of localhost can be listened on, in IPv4 and, where there is one, IPv6."""
     for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((address, port))
-            except OSError as error:
-                # EADDRNOTAVAIL (99), EAFNOSUPPORT (97): this machine has no IPv6 loopback, so nobody holds the port there.
-                if error.errno not in (97, 99):
-                    return False
+        except OSError as error:
+            # A machine without a loopback of that family has nobody on the port there.
+            if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                return False
     return True
 
 
@@ -86,25 +92,29 @@ class Tunnel:
         self.log = self.folder / "tunnel.log"
 
     def _control(self, command):
+        """What the master says to ``-O command``; an empty text where none answers."""
         argv = self.destination.ssh("-S", str(self.socket), "-O", command, self.destination.host)
         try:
-            return subprocess.run(
-                argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CONNECT_TIMEOUT, check=False
+            done = subprocess.run(
+                argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CONTROL_TIMEOUT, check=False
             )
         except subprocess.TimeoutExpired:
-            return None
+            return ""
+        return "" if done.returncode else done.stderr + done.stdout
 
-    def forward(self):
-        """The forward of the living tunnel, ``{local_port, node, port, via}``, or None where no master answers."""
-        if not self.socket.exists():
-            return None
-        answer = self._control("check")
-        if answer is None or answer.returncode:
-            return None
+    def _recorded(self):
         try:
             return json.loads(self.record.read_text())
         except (FileNotFoundError, ValueError):
             return {}
+
+    def forward(self):
+        """The forward of the living tunnel as :meth:`leads` has it, or None where no master answers."""
+        if not self.socket.exists() or not self._control("check"):
+            return None
+        recorded = self._recorded()
+        recorded.pop("pid", None)
+        return recorded
 
     def leads(self, local_port, node, port):
         """What :meth:`forward` returns of a tunnel that leads from ``local_port`` to ``node:port`` by this destination."""
@@ -116,12 +126,12 @@ class Tunnel:
         Raises:
             SessionError: the local port is taken by somebody else, or ssh failed; with ssh's words.
         """
+        # A refusal must not cost the tunnel that is there.
+        if local_port != self._recorded().get("local_port") and not is_free(local_port):
+            self._refuse(local_port)
         self.close()
         if not is_free(local_port):
-            raise SessionError(
-                f"session_local_port is {local_port}: another program on this machine listens there.",
-                remedy=f"end it (`lsof -i:{local_port}` tells which), or choose another port with -e session_local_port={local_port + 1}",
-            )
+            self._refuse(local_port)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._make_socket_folder()
         write_private(self.log, "")
@@ -137,7 +147,8 @@ class Tunnel:
         argv[1:1] = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
         argv += ["-L", f"localhost:{local_port}:{node}:{port}", self.destination.host]
         # Recorded first: a run that is killed here leaves a record that the next one compares with the socket.
-        write_private(self.record, json.dumps(self.leads(local_port, node, port)))
+        lead = self.leads(local_port, node, port)
+        write_private(self.record, json.dumps(lead))
         try:
             done = subprocess.run(
                 argv,
@@ -156,6 +167,17 @@ class Tunnel:
                 self.log.read_text(errors="replace")[-800:],
                 f"try `{' '.join(self.destination.ssh(self.destination.host, 'true'))}` by hand",
             )
+        pid = re.search(r"pid=(\d+)", self._control("check"))
+        if pid:
+            write_private(self.record, json.dumps({**lead, "pid": int(pid[1])}))
+
+    @staticmethod
+    def _refuse(local_port):
+        raise SessionError(
+            f"session_local_port is {local_port}: another program on this machine listens there.",
+            remedy=f"end it (`lsof -i:{local_port}` tells which), "
+            f"or choose another port with -e session_local_port={local_port + 1}",
+        )
 
     def _make_socket_folder(self):
         folder = self.socket.parent
@@ -171,13 +193,29 @@ class Tunnel:
         """Ends the tunnel, if there is one. Returns whether there was."""
         if not self.socket.exists():
             return False
-        answer = self._control("exit")
-        deadline = time.monotonic() + 5
-        while self.socket.exists() and answer is not None and answer.returncode == 0 and time.monotonic() < deadline:
+        if not self._control("exit") and self._master_lives():
+            # It holds its socket and does not answer: frozen. The process is the recorded one, since that socket is ours.
+            pid = self._recorded().get("pid")
+            if pid:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + CONTROL_TIMEOUT
+        while self._master_lives() and time.monotonic() < deadline:
             time.sleep(0.05)
-        if self.socket.exists():
-            # No master answers on it: a left-over of a machine that was switched off.
+        with suppress(FileNotFoundError):
             self.socket.unlink()
+        return True
+
+    def _master_lives(self):
+        """Whether a process listens on the control socket, be it frozen; a socket of a dead one refuses."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(1)
+            try:
+                client.connect(str(self.socket))
+            except socket.timeout:
+                return True
+            except OSError:
+                return False
         return True
 
     def read_remote(self, path):
