@@ -13,7 +13,8 @@ A role says what it takes in meta/argument_specs.yml (types, choices, what is re
       value: "{{ miniconda_channels }}"            # optional: what to show, if not the variable as it is
 
 Ansible's own check of the argument specs comes role by role, stops at the first one, and only once the role is reached. Here one message
-lists every problem of a host, and where to mend it. Templates are rendered as in a task of the role, with its defaults and vars.
+lists every problem of a host, and where to mend it. Templates are rendered as in a task of the role, with its defaults and vars; what
+the spec takes for a number or a truth value, as `-e dask_cores=40` gives one, is one in the rules.
 """
 
 from __future__ import annotations
@@ -74,7 +75,10 @@ class Problem:
 
 @dataclass
 class Judge:
-    """Judges roles by one host's variables. A variable is blamed once, for the first thing that is wrong with it."""
+    """Judges roles by one host's variables. A variable is blamed once, for the first thing that is wrong with it.
+
+    It's then taken out of the templates: a rule or a value made of it is undefined for want of it, and so blames it again, not itself.
+    """
 
     templar: Templar
     roles: list[Role]
@@ -100,12 +104,18 @@ class Judge:
         except AnsibleError as error:
             self._blame_template(role, name, error)
             return
-        messages = (
-            ArgumentSpecValidator({name: spec}).validate({name: value}, validate_role_argument_spec=True).error_messages
-        )
-        if messages:
+        result = ArgumentSpecValidator({name: spec}).validate({name: value}, validate_role_argument_spec=True)
+        kind = spec.get("type")
+        if result.error_messages:
             secrets = {str(value)} if spec.get("no_log") else set()
-            self._blame(role, name, self._shown(name, value), remove_values("; ".join(messages), secrets))
+            words = remove_values("; ".join(result.error_messages), secrets)
+            self._blame(role, name, self._shown(name, value), words)
+        elif kind == "list" and not isinstance(value, list):
+            # The validator splits it at commas; a role would meet a string.
+            self._blame(role, name, self._shown(name, value), "a list, even of one: [...]")
+        elif kind != "path":
+            # A path stays as it's written: the validator fills in the controller's own ~ and $HOME.
+            self.templar.available_variables[name] = result.validated_parameters[name]
 
     def _judge_rule(self, role: Role, rule: dict[str, str]) -> None:
         name = rule["variable"]
@@ -122,6 +132,7 @@ class Judge:
 
     def _blame(self, role: Role, variable: str, value: str, rule: str) -> None:
         self.problems.setdefault(variable, Problem(role.name, variable, value, rule))
+        self.templar.available_variables.pop(variable, None)
 
     def _blame_template(self, role: Role, name: str, error: AnsibleError) -> None:
         """Blame what a value lacks, not the value: one missing account name would else be reported for each path made of it."""

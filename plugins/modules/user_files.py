@@ -40,11 +40,14 @@ options:
         type: raw
         required: true
       mode:
-        description: Permissions of the file, new or old, as a quoted octal number.
+        description:
+          - Permissions of the file, new or old, as a quoted octal number.
+          - Without it, a file that is there keeps its own, and a new one gets V(0600).
         type: raw
-        default: '0600'
       backup:
-        description: Keep a copy of the old file beside it when its text changes. The copy's name ends in V(~).
+        description:
+          - Keep a copy of the old file beside it when its text changes. The copy's name ends in V(~).
+          - It's as open as both the old file and the new one, and no more.
         type: bool
         default: true
       marker:
@@ -73,6 +76,8 @@ notes:
   - YAML files need C(ruamel.yaml) in the Python that runs the module. The base of a conda installation has it.
   - Texts that YAML 1.1 and YAML 1.2 read differently (V(12:00), V(yes)) are written in quotes, since Dask and conda
     don't read the same version.
+  - A null of O(files[].content) is written as C(null), and a key that the user left empty, or gave V(~), is as good.
+  - A YAML mapping with an anchor isn't changed, but refused, since it may be used in several places.
 attributes:
   check_mode:
     support: full
@@ -92,8 +97,8 @@ EXAMPLES = r"""
     files:
       - path: ~/.condarc
         format: yaml
-        content: {channels: [conda-forge], auto_activate_base: false}
-        mode: '0644'
+        content: {channels: [conda-forge], channel_priority: strict}
+        secret: true
       - path: ~/.config/dask/jobqueue.yaml
         format: yaml
         content: {jobqueue: {lsf: {queue: normal, walltime: '00:30'}}}
@@ -133,11 +138,10 @@ import json
 import os
 import re
 import stat
-import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from ansible.module_utils.atomic_files import back_up, make_folders, write_atomically
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 
@@ -162,7 +166,9 @@ def merge(base, wanted, keep=(), plain=lambda value: value, path=()):
     for key, value in wanted.items():
         here = (*path, key)
         if isinstance(value, dict) and isinstance(base.get(key), dict):
-            changed = merge(base[key], value, keep, plain, here) or changed
+            if merge(base[key], value, keep, plain, here):
+                refuse_shared(base[key], ".".join(here))
+                changed = True
         elif key not in base:
             add(base, key, plain(value), nested=bool(path))
             changed = True
@@ -170,6 +176,15 @@ def merge(base, wanted, keep=(), plain=lambda value: value, path=()):
             base[key] = plain(value)
             changed = True
     return changed
+
+
+def refuse_shared(mapping, name):
+    """A YAML mapping with an anchor may stand elsewhere too, where nobody asked for the change."""
+    anchor = getattr(mapping, "anchor", None)  # only ruamel.yaml's mappings have one
+    if anchor and anchor.value:
+        raise RefusedError(
+            f"{name} is shared by its anchor &{anchor.value}; write it out where it's used (*{anchor.value})"
+        )
 
 
 def add(base, key, value, nested):
@@ -288,15 +303,6 @@ def judge_folder(path):
         raise RefusedError(f"the folder {path} must be writable for you; ask its owner, or choose another path")
 
 
-def make_folders(path):
-    """Make what is missing on the way, private (mkdir's own ``parents`` heeds the umask); return what was made."""
-    if path.is_dir():
-        return []
-    made = make_folders(path.parent)
-    path.mkdir(mode=0o700)
-    return [*made, str(path)]
-
-
 @contextmanager
 def named(path):
     """A full disk tells no file name."""
@@ -306,34 +312,21 @@ def named(path):
         raise RefusedError(f"{path}: {problem.strerror}. What was written before it is whole; mend this and run again.")
 
 
-def write_atomically(path, text, mode):
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(text.encode("utf-8", "surrogateescape"))
-            stream.flush()
-            os.fsync(descriptor)
-        temporary.chmod(mode)
-        temporary.replace(path)
-    finally:
-        if temporary.exists():
-            temporary.unlink()
-
-
 class UserFile:
     """One entry of O(files): what is there, what shall be there, and the way from one to the other."""
 
     def __init__(self, asked):
         self.asked = asked
         self.path = Path(os.path.realpath(asked["path"]))
-        self.mode = self._mode()
         self.before, self.old_mode = self._read()
+        self.mode = self._mode()
         self.after = self._render(self.before or "")
         self.backup = ""
 
     def _mode(self):
         mode = self.asked["mode"]
+        if mode is None:
+            return 0o600 if self.old_mode is None else self.old_mode
         if not isinstance(mode, str) or not re.match(r"0?[0-7]{3}\Z", mode):
             raise RefusedError(f"mode {mode!r} must be three octal digits in quotes, such as '0600'")
         return int(mode, 8)
@@ -375,9 +368,7 @@ class UserFile:
             self.path.chmod(self.mode)
             return made
         if self.before is not None and self.asked["backup"]:
-            copy = self.path.with_name(f"{self.path.name}.{os.getpid()}.{time.strftime('%Y-%m-%d@%H:%M:%S')}~")
-            write_atomically(copy, self.before, self.old_mode)
-            self.backup = str(copy)
+            self.backup = back_up(self.path, self.before, self.old_mode & self.mode)
         write_atomically(self.path, self.after, self.mode)
         return made
 
@@ -461,7 +452,7 @@ def main():
                     "path": {"type": "path", "required": True},
                     "format": {"type": "str", "required": True, "choices": ["yaml", "json", "block", "text"]},
                     "content": {"type": "raw", "required": True},
-                    "mode": {"type": "raw", "default": "0600"},
+                    "mode": {"type": "raw"},
                     "backup": {"type": "bool", "default": True},
                     "marker": {"type": "str", "default": "slipway"},
                     "keep": {"type": "list", "elements": "str", "default": []},

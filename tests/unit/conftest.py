@@ -9,10 +9,10 @@ from types import ModuleType
 PROJECT = Path(__file__).parents[2]
 
 
-def _adopt(name: str, folder: Path) -> ModuleType:
-    """Imports the package in ``folder`` as ``ansible.module_utils.NAME``, as a module on a target would."""
+def _adopt(name: str, file: Path, folders: list[str] | None = None) -> ModuleType:
+    """Imports ``file`` as ``ansible.module_utils.NAME``, as a module on a target would; a package has ``folders``."""
     full = f"ansible.module_utils.{name}"
-    spec = spec_from_file_location(full, folder / "__init__.py", submodule_search_locations=[str(folder)])
+    spec = spec_from_file_location(full, file, submodule_search_locations=folders)
     assert isinstance(spec, ModuleSpec)
     assert spec.loader
     module = module_from_spec(spec)
@@ -22,4 +22,6 @@ def _adopt(name: str, folder: Path) -> ModuleType:
 
 
 for package in PROJECT.glob("roles/*/module_utils/*/__init__.py"):
-    _adopt(package.parent.name, package.parent)
+    _adopt(package.parent.name, package, [str(package.parent)])
+for file in PROJECT.glob("plugins/module_utils/*.py"):
+    _adopt(file.stem, file)

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from ansible.module_utils.conda_env import CondaEnvError
 from ansible.module_utils.conda_env import conda as conda_command
-from ansible.module_utils.conda_env.prefix import ABSENT, ENVIRONMENT, FOREIGN, HALF_MADE, Prefix, Records
+from ansible.module_utils.conda_env.prefix import ABSENT, ENVIRONMENT, FOREIGN, HALF_MADE, Prefix
 
 HERE = Path(__file__).parent
 DATA = yaml.safe_load((HERE / "test_conda_env.yaml").read_text())
@@ -133,6 +133,7 @@ def test_case(case, base, prefix, monkeypatch):
 
 def test_what_was_verified_is_not_asked_again_until_a_record_changes(base, prefix, monkeypatch):
     install(prefix, ["six 1.17.0 0"])
+    Prefix(str(prefix)).put_mark(state="complete")
     params = {"prefix": str(prefix), "conda": str(base / "bin/conda"), "packages": ["six"]}
     paths = {"PYTHON": base / "bin/python"}
     asked = [{"asks": ["six"], "missing": []}]
@@ -169,6 +170,45 @@ def test_a_killed_change_is_mended_packages_without_their_files_included(base, p
     monkeypatch.setattr(conda_command, "execute", Script(calls, prefix, paths))
     assert call({"prefix": str(prefix), "conda": str(base / "bin/conda"), "packages": ["six"]})["changed"]
     assert Prefix(str(prefix)).mark["state"] == "verified"
+
+
+def test_a_package_whose_mending_failed_is_not_forgotten(base, prefix, monkeypatch):
+    install(prefix, ["six 1.17.0 0"])
+    install(prefix, ["numpy 2.0 0"], files=["lib/numpy.py"])  # the user's own, taken by a change that was killed
+    given(prefix, {"mark": {"state": "changing"}})
+    mending = {"argv": ["CONDA", "install", "-p", "PREFIX", "--yes", "--json", "--quiet", "six", "numpy"]}
+    paths = {"CONDA": base / "bin/conda", "PYTHON": base / "bin/python", "PREFIX": prefix}
+    params = {"prefix": str(prefix), "conda": str(base / "bin/conda"), "packages": ["six"]}
+
+    failing = [{"asks": ["six"]}, {**mending, "answers": "not found 23"}]
+    monkeypatch.setattr(conda_command, "execute", Script(failing, prefix, paths))
+    assert call(params)["failed"]
+    assert Prefix(str(prefix)).mark == {"state": "changing", "again": ["numpy"]}
+
+    working = [{"asks": ["six"]}, {**mending, "links": ["numpy 2.0 0"], "out": "{}"}, {"asks": ["six"]}]
+    given(prefix, {"files": ["lib/numpy.py"]})
+    monkeypatch.setattr(conda_command, "execute", Script(working, prefix, paths))
+    assert call(params)["after"] == ["numpy 2.0 0", "six 1.17.0 0"]
+    assert Prefix(str(prefix)).mark["state"] == "verified"
+
+
+def test_a_linked_prefix_is_that_which_it_leads_to(base, prefix, monkeypatch):
+    scratch = prefix.parents[1] / "scratch"
+    scratch.mkdir()
+    prefix.parent.mkdir()
+    prefix.symlink_to(scratch)
+    calls = [
+        {
+            "argv": ["CONDA", "create", "-p", "PREFIX", "--yes", "--json", "--quiet", "six"],
+            "links": ["six 1.17.0 0"],
+            "out": "{}",
+        },
+        {"asks": ["six"]},
+    ]
+    paths = {"CONDA": base / "bin/conda", "PYTHON": base / "bin/python", "PREFIX": scratch}
+    monkeypatch.setattr(conda_command, "execute", Script(calls, scratch, paths))
+    assert call({"prefix": str(prefix), "conda": str(base / "bin/conda"), "packages": ["six"]})["changed"]
+    assert prefix.is_symlink()
 
 
 def test_a_broken_record_is_named(base, prefix):
@@ -214,11 +254,11 @@ def test_kinds_of_prefixes(make, kind, tmp_path):
     assert Prefix(str(path)).kind == kind
 
 
-def test_the_mark_is_no_record(prefix):
+def test_a_prefix_is_begun_with_nothing_but_the_mark(prefix):
+    """A folder with conda-meta in it is one that ``conda create`` refuses."""
     prefix.parent.mkdir(parents=True)
     Prefix(str(prefix)).begin()
-    assert Records.read(str(prefix / "conda-meta")).lines == []
-    assert not list(prefix.rglob("*.json"))
+    assert [path.name for path in prefix.iterdir()] == [".slipway.json"]
 
 
 class Spec:

@@ -123,7 +123,7 @@ def kill(*groups, process):
     process.communicate()
 
 
-def test_an_environment_from_nothing_to_gone(call, prefix):
+def test_an_environment_from_nothing_to_its_change(call, prefix):
     planned = call("python=3.11", "six=1.16", check=True)
     assert not prefix.parent.exists()
 
@@ -142,10 +142,6 @@ def test_an_environment_from_nothing_to_gone(call, prefix):
     assert changed["added"] == planned["added"]
     assert changed["removed"] == planned["removed"] == ["six 1.16.0 pyhd8ed1ab_0"]
     assert [line.split()[0] for line in changed["added"]] == ["attrs", "six"]
-
-    assert call(state="absent")["changed"]
-    assert [path.name for path in prefix.parent.iterdir()] == [".myenv.slipway-lock"]
-    assert not call(state="absent")["changed"]
 
 
 def test_drift_is_repaired(call, prefix):

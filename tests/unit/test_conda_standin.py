@@ -139,6 +139,14 @@ def test_where_environments_are(home):
         environment.locate(config, "a/b", None)
 
 
+def test_create_refuses_a_folder_with_a_conda_meta_of_somebody_else(home):
+    change = importlib.import_module("conda.change")
+    (home / "x/conda-meta").mkdir(parents=True)
+    arguments = argparse.Namespace(name=None, prefix=str(home / "x"), dry_run=False, yes=True, json=True)
+    with pytest.raises(exceptions.CondaValueError, match=f"prefix already exists: {home}/x"):
+        change.create(arguments, condarc.load())
+
+
 def test_activation_can_be_undone(home):
     config = condarc.load()
     start = {"PATH": "/usr/bin:/bin", "PS1": "$ "}

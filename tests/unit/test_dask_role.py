@@ -86,7 +86,6 @@ def test_the_tutorials_profile_is_written_once(home):
                 "lsf": {
                     "name": "dask-worker",
                     "queue": "normal",
-                    "project": None,
                     "cores": 40,
                     "processes": 1,
                     "memory": "20GB",
@@ -107,16 +106,22 @@ def test_the_tutorials_profile_is_written_once(home):
 def test_a_site_without_ib0_scratch_and_projects(home):
     play(home, dask_log_directory="")
     lsf = yaml.safe_load((home / ".config/dask/jobqueue.yaml").read_text())["jobqueue"]["lsf"]
-    nothing = ["queue", "project", "interface", "local-directory", "log-directory"]
-    assert [lsf[key] for key in nothing] == [None] * len(nothing)
+    assert not lsf.keys() & {"queue", "project", "interface", "local-directory", "log-directory"}
     assert not (home / ".local").exists()
 
 
 def test_what_the_user_keeps(home):
     mine = home / ".config/dask/jobqueue.yaml"
     mine.parent.mkdir(parents=True)
-    mine.write_text("jobqueue:\n  lsf:\n    walltime: 02:00  # long jobs\n    shebang: '#!/bin/bash -l'\n")
+    mine.write_text("jobqueue:\n  lsf:\n    walltime: 02:00  # long jobs\n    project: thesis\n")
     play(home, **TUTORIAL, dask_keep=["jobqueue.lsf.walltime"])
     lsf = yaml.safe_load(mine.read_text())["jobqueue"]["lsf"]
-    assert (lsf["walltime"], lsf["shebang"], lsf["cores"]) == ("02:00", "#!/bin/bash -l", 40)
+    # Kept by its name, kept since the site says nothing, replaced.
+    assert (lsf["walltime"], lsf["project"], lsf["cores"]) == ("02:00", "thesis", 40)
     assert "# long jobs" in mine.read_text()
+
+
+def test_values_of_the_command_line_keep_their_types(home):
+    play(home, "-e", "dask_cores=40 dask_use_stdin=false")
+    lsf = yaml.safe_load((home / ".config/dask/jobqueue.yaml").read_text())["jobqueue"]["lsf"]
+    assert (lsf["cores"], lsf["use-stdin"]) == (40, False)

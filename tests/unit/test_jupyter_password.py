@@ -116,6 +116,27 @@ def test_a_given_password_is_set_and_changed_and_a_stale_file_goes(account):
     assert account.accepts("another-word")
 
 
+def test_a_run_killed_at_any_point_leaves_a_word_that_opens(account, monkeypatch):
+    def killed(*arguments):
+        raise OSError(28, "No space left on device")
+
+    account.run()
+    word = account.kept.read_text().strip()
+    monkeypatch.setattr(jupyter_password, "write_atomically", killed)
+    assert account.run("hello-world")["failed"]
+    assert account.kept.read_text().strip() == word
+    assert account.accepts(word)
+
+
+def test_a_hash_that_is_replaced_stays_in_a_backup(account):
+    before = {"IdentityProvider": {"hashed_password": RECORDED}}
+    account.configure(before, mode=0o400)
+    account.run("another-word")
+    (copy,) = account.config.parent.glob("*~")
+    assert json.loads(copy.read_text()) == before
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o400
+
+
 def test_a_hash_that_fits_is_not_salted_anew(account):
     account.configure({"IdentityProvider": {"hashed_password": RECORDED}})
     assert account.run("hello-world")["changed"] is False

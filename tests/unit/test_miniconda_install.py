@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """roles/miniconda/files/install.sh, run for real by an ordinary user: a small installer, a web server on 127.0.0.1, and accidents."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -257,6 +258,7 @@ def test_no_downloader(account, tmp_path):
     account.env["PATH"] = str(account.owned(account.home / "bin"))
     for tool in (
         "id",
+        "date",
         "dirname",
         "basename",
         "df",
@@ -323,7 +325,35 @@ def test_the_users_own_conda_is_adopted_as_it_is(account):
 
 def test_the_users_own_conda_may_be_too_old(account):
     handmade(account, "#!/bin/sh\nexit 1\n")
-    assert "older than 3.8" in account.run()["error"]
+    assert "older than 3.9 or can't import ruamel.yaml" in account.run()["error"]
+
+
+def test_a_linked_prefix_is_that_which_it_leads_to(account):
+    account.owned(account.home / "local")
+    scratch = account.owned(account.home / "scratch/conda")
+    account.prefix.symlink_to(scratch)
+    assert account.run()["changed"] == "yes"
+    assert account.prefix.is_symlink()
+    account.assert_installed()
+    assert account.run() == {"state": "complete", "changed": "no"}
+
+
+def test_a_python_that_hangs_is_not_waited_for(account):
+    handmade(account, "#!/bin/sh\nsleep 60\n")
+    assert "does not run" in account.run(timeout=1)["error"]
+
+
+@pytest.mark.parametrize("check", ["no", "yes"])
+def test_an_interrupted_installation_with_environments_is_not_removed(account, check):
+    handmade(account, "#!/bin/sh\n")
+    account.owned(account.marker, '{"state": "installing"}')
+    account.owned(account.prefix / "envs/thesis/conda-meta")
+    error = account.run(check=check)["error"]
+    assert f"{account.prefix}/envs/thesis" in error
+    assert f"remove {account.marker}" in error
+    assert (account.prefix / "envs/thesis").exists()
+    account.marker.unlink()
+    assert account.run() == {"state": "adopted", "changed": "no"}
 
 
 def test_a_base_that_broke_is_reported_with_the_remedy(account):
@@ -373,6 +403,23 @@ def test_two_runs_at_once_make_one_installation(account):
     assert all("slipway:changed=" in output for output in outputs), outputs
     account.assert_installed()
     assert len(account.server.log) == 1
+
+
+def test_a_lock_that_was_tidied_up_is_taken_anew(account):
+    account.owned(account.hidden)
+    lock = account.owned(account.hidden / "lock", "")
+    with lock.open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        process = account.start(env={"INSTALL_PAUSE": "2"})
+        time.sleep(1)
+        shutil.rmtree(account.hidden)
+    deadline = time.monotonic() + 20
+    while not (account.prefix / "bin").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    with lock.open() as third, pytest.raises(BlockingIOError):
+        fcntl.flock(third, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    process.communicate(timeout=30)
+    account.assert_installed()
 
 
 def test_an_interrupted_removal_is_finished(account):

@@ -36,10 +36,9 @@ def python(path, text):
 
 def test_answers(probe, tmp_path):
     answers = probe()
-    assert list(answers) == ["user", "home", "arch", "login_host", "glibc", "python"]
+    assert list(answers) == ["user", "home", "arch", "login_host", "python"]
     assert answers["home"] == str(tmp_path)
     assert answers["arch"] == os.uname().machine
-    assert re.fullmatch(r"2\.\d+", answers["glibc"])
 
 
 @pytest.mark.parametrize("shell", ["bash", "dash", "tcsh", "zsh"])
@@ -58,7 +57,7 @@ def test_the_bases_python_comes_first(probe, tmp_path):
 @pytest.mark.parametrize("old", ["exit 2", "exit 0", "echo; exit 127"])
 def test_a_python_that_is_old_or_broken_is_none(probe, tmp_path, old):
     tools = tmp_path / "tools"
-    for name in ("sh", "base64", "id", "uname", "getconf", "cut"):
+    for name in ("sh", "base64", "id", "uname"):
         tools.mkdir(exist_ok=True)
         (tools / name).symlink_to(shutil.which(name))
     python(tmp_path / "conda/bin/python", old)

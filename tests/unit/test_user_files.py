@@ -4,6 +4,7 @@
 import json
 import os
 import stat
+from pathlib import Path
 
 import module_runner
 import pytest
@@ -88,10 +89,21 @@ def test_an_unsuitable_mode_alone_is_a_change(tmp_path, entry):
     path = tmp_path / "file"
     path.write_text("a: 1\n")
     path.chmod(0o644)
-    result = run(entry("file", "yaml", {"a": 1}))
+    result = run(entry("file", "yaml", {"a": 1}, mode="0600"))
     assert (result["changed"], mode(path), path.read_text()) == (True, 0o600, "a: 1\n")
     assert (result["diff"][0]["before"], result["diff"][0]["after"]) == ("mode 0644\n", "mode 0600\n")
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("old", "asked", "file", "copy"),
+    [(0o644, None, 0o644, 0o644), (0o644, "0600", 0o600, 0o600), (0o600, "0644", 0o644, 0o600)],
+)
+def test_modes_of_a_changed_file_and_its_backup(tmp_path, entry, old, asked, file, copy):
+    (tmp_path / "file").write_text("a: 1\n")
+    (tmp_path / "file").chmod(old)
+    result = run(entry("file", "yaml", {"a": 2}, **({"mode": asked} if asked else {})))
+    assert (mode(tmp_path / "file"), mode(Path(result["files"][0]["backup"]))) == (file, copy)
 
 
 def test_a_link_stays_a_link(tmp_path, entry):
@@ -169,6 +181,22 @@ def test_a_kept_key_is_the_users(tmp_path, entry, keep):
     run(entry("dask.yaml", "yaml", OURS, keep=[keep]))
     lsf = yaml.safe_load(path.read_text())["jobqueue"]["lsf"]
     assert (lsf["walltime"], lsf["cores"]) == ("00:20", 40)
+
+
+@pytest.mark.parametrize("empty", ["", " ~", " null"])
+def test_every_null_is_as_good_as_ours(entry, tmp_path, empty):
+    (tmp_path / "dask.yaml").write_text(f"lsf:\n  queue:{empty}\n")
+    assert run(entry("dask.yaml", "yaml", {"lsf": {"queue": None}}))["changed"] is False
+
+
+@pytest.mark.parametrize(
+    "shared", ["pbs: &mine {cores: 4}\nlsf: *mine\n", "x: {lsf: &mine {cores: 4}}\n<<: {lsf: *mine}\n"]
+)
+def test_a_shared_mapping_is_refused_if_it_would_change(entry, tmp_path, shared):
+    (tmp_path / "dask.yaml").write_text(shared)
+    assert "lsf is shared by its anchor &mine" in run(entry("dask.yaml", "yaml", {"lsf": {"cores": 40}}))["msg"]
+    assert run(entry("dask.yaml", "yaml", {"lsf": {"cores": 4}}))["changed"] is False
+    assert (tmp_path / "dask.yaml").read_text() == shared
 
 
 def test_a_file_of_comments_alone_keeps_them(tmp_path, entry):

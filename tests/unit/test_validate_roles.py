@@ -13,19 +13,21 @@ import pytest
 FILES = {
     "roles/boat/defaults/main.yml": """
         boat_sails: 2
+        boat_masts: 1
         boat_rig: sloop
         boat_home: "{{ harbour }}/boats"
         boat_log: "{{ harbour }}/log"
         boat_secret: ""
         boat_ports: []
         """,
-    "roles/boat/vars/main.yml": "__boat_limit: 3\n",
+    "roles/boat/vars/main.yml": "__boat_limit: 3\n__boat_canvas: '{{ 12 / boat_sails > 1 }}'\n",
     "roles/boat/meta/argument_specs.yml": """
         argument_specs:
           main:
             options:
               boat_name: {type: str, required: true, description: What is painted on her}
               boat_sails: {type: int, default: 2, description: How many}
+              boat_masts: {type: int, default: 1, description: How many}
               boat_rig: {type: str, choices: [sloop, ketch], default: sloop, description: Which}
               boat_home: {type: path, default: "{{ harbour }}/boats", description: Where}
               boat_log: {type: path, default: "{{ harbour }}/log", description: Where}
@@ -46,6 +48,9 @@ FILES = {
         - variable: crew
           that: crew is defined
           rule: somebody must sail
+        - variable: boat_masts
+          that: boat_masts > 0 and boat_sails is divisibleby(boat_masts) and __boat_canvas
+          rule: "a divisor of {{ boat_sails }}"
         """,
     "site/hosts.yml": "fleet: {hosts: {one: {boat_name: Ann}, two: {boat_name: Bee}}}\n",
     "site/group_vars/fleet/boat.yml": "harbour: /port\ncrew: 1\nboat_rig: '{{ rig | default(\"ketch\") }}'\n",
@@ -118,6 +123,25 @@ def test_a_wrong_type_is_named_once_and_its_rule_is_not_tried(validate):
     _, output = validate("boat_sails=many")
     assert list(entries(output, "one")) == ["boat_sails"]
     assert "convert to int" in entries(output, "one")["boat_sails"][1]
+
+
+def test_values_of_the_command_line_have_their_types_in_the_rules(validate):
+    code, output = validate("boat_sails=2", "boat_masts=2", "{boat_secret: 1234}")
+    assert code == 0, output
+    assert entries(validate("{boat_secret: 12345}")[1], "one") == {
+        "boat_secret": ["(hidden)", "short", "site/group_vars/fleet/boat.yml"]
+    }
+
+
+@pytest.mark.parametrize("sails", ["many", "7", "{{ 1 / 0 }}"])
+def test_a_bad_value_is_not_reported_again_for_what_is_made_of_it(validate, sails):
+    _, output = validate(f"boat_sails={sails}")
+    assert list(entries(output, "one")) == ["boat_sails"]
+
+
+def test_a_string_is_no_list(validate):
+    _, output = validate("boat_ports=80")
+    assert entries(output, "one")["boat_ports"][:2] == ["'80'", "a list, even of one: [...]"]
 
 
 def test_what_is_missing_is_blamed_once_and_not_the_values_made_of_it(validate):

@@ -1,6 +1,8 @@
 """The server's configuration: closed to others, and the password really opens it."""
 
 import json
+import os
+import re
 
 import pytest
 
@@ -30,8 +32,14 @@ def test_the_hash_is_the_passwords(host, home, config):
 
 
 def test_only_the_tunnels_address_may_be_an_origin(config):
-    assert "*" not in json.dumps(config["ServerApp"].get("allow_origin", ""))
+    assert config["ServerApp"]["allow_origin"] == f"http://localhost:{os.environ['MINITRITON_LOCAL_PORT']}"
 
 
-def test_the_proxy_extension_is_enabled(host):
-    assert "jupyter_server_proxy" in host.run(f"{ENV}/bin/jupyter server extension list 2>&1").stdout
+@pytest.mark.parametrize("extension", ["jupyter_server_proxy", "dask_labextension"])
+def test_an_extension_is_enabled_by_the_users_configuration_and_loads(host, home, extension):
+    said = host.check_output(f"{ENV}/bin/jupyter server extension list 2>&1")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
+    # One section for each folder of configuration; the environment's own follow the user's.
+    (section,) = re.findall(rf"(?ms)^Config dir: {home}/\.jupyter\n(.*?)(?=^Config dir:|\Z)", plain)
+    assert re.search(rf"(?m)^ *{extension} enabled$", section)
+    assert re.search(rf"(?m)^ *{extension} .*OK$", section)

@@ -10,14 +10,15 @@ module: conda_env
 short_description: Conda environments by their packages
 version_added: "0.1.0"
 description:
-  - Makes a conda environment that satisfies match specs, mends one that doesn't, or removes one.
+  - Makes a conda environment that satisfies match specs, or mends one that doesn't.
   - Decides from what is installed, by the records in C(conda-meta) and conda's own comparison of specs with records. The solver
     runs only where a wanted package, or one that a wanted package depends on, is missing or does not fit.
-  - What an environment was found to satisfy is kept in C(conda-meta/slipway), under a digest of the whole content of all its records.
+  - What an environment was found to satisfy is kept in C(.slipway.json) there, under a digest of the whole content of all its records.
     While that digest and the request are the same, no question needs to be asked again. Any package that comes, goes or
     changes, by whomever, changes the digest.
   - A creation that was killed is detected by its mark and made anew. A change that was killed is mended, packages with missing
     files included. A folder that is neither an environment nor a creation of this module's is refused.
+  - An environment that somebody else made (it has no such file) is adopted as it is if it satisfies O(packages), and else refused.
   - An existing environment is never handed to C(conda create), which would wipe it. A failed solve leaves it as it was.
 options:
   prefix:
@@ -34,10 +35,9 @@ options:
       - Packages beside these and their dependencies are left alone.
       - Where something is missing, conda is given the whole list, and may move each of them within its spec, as C(conda install)
         does. Pin what must stay.
-      - Needed for O(state=present).
     type: list
     elements: str
-    default: []
+    required: true
   channels:
     description:
       - Channels to take packages from, the highest first, in place of the configured ones. Empty means those of C(.condarc).
@@ -56,11 +56,6 @@ options:
     description: Seconds for the whole call, waiting for another run on the same O(prefix) included.
     type: int
     default: 1800
-  state:
-    description: V(present) satisfies O(packages). V(absent) removes the environment.
-    type: str
-    choices: [present, absent]
-    default: present
 attributes:
   check_mode:
     description:
@@ -71,7 +66,7 @@ attributes:
     description: One line a package, C(name version build).
     support: full
 notes:
-  - Runs as the environment's owner, on the host that has O(conda), with Python 3.8 or newer.
+  - Runs as the environment's owner, on the host that has O(conda), with Python 3.9 or newer.
   - Conda's settings belong into a C(.condarc). Variables such as E(CONDA_PREFIX) or E(PYTHONPATH) of the shell that the run comes
     from are not passed on.
   - O(prefix) is locked against another run by the file C(.NAME.slipway-lock) beside it.
@@ -94,12 +89,6 @@ EXAMPLES = r"""
     packages: ["numpy>=2", xarray]
     channels: [http://mirror/conda-forge]
     timeout: 3600
-
-- name: Remove it
-  conda_env:
-    prefix: /scratch/ocean/ada/analysis
-    conda: /home/ada/local/miniconda3/bin/conda
-    state: absent
 """
 
 RETURN = r"""
@@ -163,7 +152,9 @@ class CondaEnv:
         self.packages = module.params["packages"]
         self.imports = module.params["imports"]
         self.deadline = time.monotonic() + module.params["timeout"]
-        self.prefix = Prefix(os.path.normpath(module.params["prefix"]))
+        path = os.path.normpath(module.params["prefix"])
+        # A link as the prefix itself can't be renamed for what it leads to. Links above it stay, as their owner calls them.
+        self.prefix = Prefix(os.path.realpath(path) if os.path.islink(path) else path)
         self.conda = Conda(module.params["conda"], module.params["channels"], self.deadline)
         # Verified once, a request needs no question while the records are the same. Channels are no part of it: they say where
         # packages come from, not which are wanted.
@@ -174,8 +165,6 @@ class CondaEnv:
     def run(self):
         """Reads the state, acts if it must, and returns the module's result."""
         self.refuse_unfit()
-        if self.module.params["state"] == "absent":
-            return self.absent()
         before = self.installed()
         if self.prefix.verified(self.request, before):
             return self.result(before, before.lines, changed=False)
@@ -187,7 +176,7 @@ class CondaEnv:
                 "install conda first (role miniconda), or correct the path",
             )
         # Where nothing is to change nothing is locked: the environment may be another's, shared and read-only.
-        if self.prefix.kind == ENVIRONMENT and not self.prefix.changing and not self.lacks(before)[0]:
+        if self.prefix.kind == ENVIRONMENT and not self.prefix.unfinished and not self.lacks(before)[0]:
             return self.accept(before, before)
         return self.present()
 
@@ -213,38 +202,66 @@ class CondaEnv:
             strange = [value for value in self.module.params[name] if not value or value.startswith("-")]
             if strange:
                 raise CondaEnvError(f"{name} has {strange[0]!r}: none may be empty or look like an option.")
-        if self.module.params["state"] == "present" and not self.packages:
-            raise CondaEnvError("packages is empty: state present needs at least one match spec.")
+        if not self.packages:
+            raise CondaEnvError("packages is empty: it needs at least one match spec, such as python=3.11.")
 
     def installed(self):
-        """The records; a creation that was killed counts as nothing."""
-        return Records() if self.prefix.kind == HALF_MADE else self.prefix.records()
+        """The records; a creation that was killed half-way counts as nothing."""
+        return Records() if self.kind == HALF_MADE else self.prefix.records()
+
+    @property
+    def kind(self):
+        """What is there. A creation that was killed when all had come is an environment, and its owner may have used it since."""
+        kind = self.prefix.kind
+        if kind != HALF_MADE or not self.prefix.has_history or not self.conda.there:
+            return kind
+        records = self.prefix.records()
+        try:
+            records.parsed()
+        except CondaEnvError:  # a record that was cut short
+            return HALF_MADE
+        return HALF_MADE if self.lacks(records)[0] else ENVIRONMENT
 
     def lacks(self, records):
         """What conda must be told to install: what the wanted packages lack, and what a killed change left without some of its files.
 
         Returns:
-            Specs, and the file names of the damaged packages' records.
+            Specs; the names of the packages that a killed change took; and the file names of those records of theirs still there.
+
+        Raises:
+            CondaEnvError: something is lacking in an environment that this module did not make.
         """
-        damaged = self.prefix.damaged(records) if self.prefix.changing else []
+        mark = self.prefix.mark
+        damaged = self.prefix.damaged(records) if self.prefix.unfinished else []
         contents = records.parsed()
+        intact = [content for name, content in contents.items() if name not in damaged]
         if records.digest not in self.missing or damaged:
-            intact = [content for name, content in contents.items() if name not in damaged]
             self.missing[records.digest] = self.conda.missing(self.packages, intact)
-        return self.missing[records.digest] + [contents[name]["name"] for name in damaged], damaged
+        again = {*mark.get("again", []), *(contents[name]["name"] for name in damaged)}
+        again = sorted(again - {content["name"] for content in intact})
+        specs = self.missing[records.digest] + again
+        if specs and not mark:
+            raise CondaEnvError(
+                "The environment {} was made by somebody else and lacks {}. It was left alone.".format(
+                    self.prefix.path, ", ".join(specs)
+                ),
+                "set target_env_name to another name, or install that there yourself",
+            )
+        return specs, again, damaged
 
     def present(self):
         """Satisfies the packages, under the lock."""
         with self.prefix.locked(self.deadline, self.module.warn) as lock:
             self.prefix.sweep()
             before = self.installed()  # once more: a run that had the lock may have changed it
-            after = self.mend(before, lock) if self.prefix.kind == ENVIRONMENT else self.create(lock)
+            after = self.mend(before, lock) if self.kind == ENVIRONMENT else self.create(lock)
             return self.accept(before, after, keep=[lock])
 
     def accept(self, before, after, keep=()):
         """Tries the imports, and keeps what was found for the next run."""
         self.conda.try_imports(self.prefix.path, self.imports, keep)
-        self.prefix.put_verified(self.request, after)
+        if self.prefix.ours:
+            self.prefix.put_verified(self.request, after)
         return self.result(before, after.lines, changed=bool(self.conda.command))
 
     def create(self, lock):
@@ -263,16 +280,18 @@ class CondaEnv:
 
     def mend(self, before, lock):
         """Installs into the environment what it lacks. Returns its records."""
-        specs, damaged = self.lacks(before)
+        specs, again, damaged = self.lacks(before)
         if not specs:
             return before
         earlier = self.prefix.mark
-        self.prefix.put_mark(state="changing")
+        # With its record forgotten, nothing but the mark knows of a package that nobody but its user asked for.
+        self.prefix.put_mark(state="changing", again=again)
         self.prefix.forget(damaged)
         try:
             self.conda.change("install", self.prefix.path, self.request_for(specs), keep=[lock])
-        except CondaEnvError:
-            if self.prefix.records().digest == before.digest:
+        except CondaEnvError as error:
+            # A conda that was killed (128 and more: as its wrapper says it) may have taken files and left their records.
+            if 0 < error.details.get("rc", 1) < 128 and self.prefix.records().digest == before.digest:
                 self.prefix.put_mark(**earlier)
             raise
         return self.proven()
@@ -291,33 +310,22 @@ class CondaEnv:
                 "run the command by hand on this host and look at what it prints",
                 command=self.conda.command,
             )
-        self.prefix.put_mark()
+        self.prefix.put_mark(state="complete")
         return records
 
     def plan(self, before):
-        """What present would do, without doing it."""
-        kind = self.prefix.kind
+        """What would be done, without doing it."""
+        kind = self.kind
         if not self.conda.there or kind == HALF_MADE:
             return self.result(before, sorted(self.packages), changed=True)
         if kind == ABSENT:
             said = self.conda.change("create", self.prefix.path, self.packages, dry_run=True)
         else:
-            specs, _ = self.lacks(before)
+            specs = self.lacks(before)[0]
             if not specs:
                 return self.result(before, before.lines, changed=False)
             said = self.conda.change("install", self.prefix.path, self.request_for(specs), dry_run=True)
         return self.result(before, planned(before.lines, said), changed=True)
-
-    def absent(self):
-        """Removes the environment."""
-        before = self.installed()
-        if self.prefix.kind == ABSENT:
-            return self.result(before, [], changed=False)
-        if not self.module.check_mode:
-            with self.prefix.locked(self.deadline, self.module.warn):
-                self.prefix.sweep()
-                self.prefix.remove()
-        return self.result(before, [], changed=True)
 
     def result(self, records, after, changed):
         """What the module returns, of the records before and the package lines after."""
@@ -342,11 +350,10 @@ def main():
         argument_spec={
             "prefix": {"type": "path", "required": True},
             "conda": {"type": "path", "required": True},
-            "packages": {"type": "list", "elements": "str", "default": []},
+            "packages": {"type": "list", "elements": "str", "required": True},
             "channels": {"type": "list", "elements": "str", "default": []},
             "imports": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 1800},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,
     )

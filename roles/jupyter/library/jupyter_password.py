@@ -18,7 +18,9 @@ description:
   - The password reaches the environment's Python on its standard input, never as an argument.
 options:
   config:
-    description: The user's C(jupyter_server_config.json). Its other keys and its mode stay; a new one gets V(0600).
+    description:
+      - The user's C(jupyter_server_config.json). Its other keys and its mode stay; a new one gets V(0600).
+      - When a hash is replaced, a copy of the old file stays beside it; its name ends in V(~).
     type: path
     required: true
   python:
@@ -67,9 +69,9 @@ import os
 import secrets
 import stat
 import subprocess
-import tempfile
 from pathlib import Path
 
+from ansible.module_utils.atomic_files import back_up, make_folders, write_atomically
 from ansible.module_utils.basic import AnsibleModule
 
 # Runs in the environment: Jupyter alone knows which hashes it accepts. Prints the hash to keep.
@@ -96,23 +98,6 @@ def generated():
     return "-".join("".join(secrets.choice(ALPHABET) for _ in range(5)) for _ in range(4))
 
 
-def write_private(path, text, mode=0o600):
-    """Replace the file in one step; it's never readable for others, not even on the way."""
-    for folder in reversed(path.parents):
-        if not folder.is_dir():
-            folder.mkdir(mode=0o700)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        temporary.chmod(mode)
-        temporary.replace(path)
-    finally:
-        if temporary.exists():
-            temporary.unlink()
-
-
 class JupyterPassword:
     def __init__(self, module):
         self.check_mode = module.check_mode
@@ -134,14 +119,17 @@ class JupyterPassword:
         if self.check_mode and not Path(self.python).exists():
             return {"changed": True, "source": source}
         identity["hashed_password"] = self._hash(password, old)
-        # The password's file first: a hash alone would lock the user out.
-        changed = self._keep_file(kept, password)
-        if identity["hashed_password"] != old:
-            changed = True
-            if not self.check_mode:
-                mode = stat.S_IMODE(self.config_file.stat().st_mode) if self.config_file.exists() else 0o600
-                write_private(self.config_file, json.dumps(config, indent=2, ensure_ascii=False) + "\n", mode)
-        return {"changed": changed, "source": source}
+        # A password's file comes before its hash and goes after it: killed in between, the user still has the word that opens.
+        steps = [
+            (not self.given and not self._is_private(kept), self._keep_file, password),
+            (identity["hashed_password"] != old, self._write_config, config, old),
+            (bool(self.given) and self.password_file.exists(), self.password_file.unlink),
+        ]
+        due = [step for needed, *step in steps if needed]
+        if not self.check_mode:
+            for action, *arguments in due:
+                action(*arguments)
+        return {"changed": bool(due), "source": source}
 
     def _config(self):
         try:
@@ -154,19 +142,21 @@ class JupyterPassword:
             raise RefusedError(f"{self.config_file}: the file and its IdentityProvider must be objects ({{...}}).")
         return config
 
-    def _keep_file(self, kept, password):
-        """A generated password has a file, a given one has none."""
-        if self.given:
-            if not self.password_file.exists():
-                return False
-            if not self.check_mode:
-                self.password_file.unlink()
-            return True
-        if kept and stat.S_IMODE(self.password_file.stat().st_mode) == 0o600:
-            return False
-        if not self.check_mode:
-            write_private(self.password_file, password + "\n")
-        return True
+    def _is_private(self, kept):
+        return bool(kept) and stat.S_IMODE(self.password_file.stat().st_mode) == 0o600
+
+    def _keep_file(self, password):
+        make_folders(self.password_file.parent)
+        write_atomically(self.password_file, password + "\n", 0o600)
+
+    def _write_config(self, config, old):
+        mode = 0o600
+        if self.config_file.exists():
+            mode = stat.S_IMODE(self.config_file.stat().st_mode)
+        if old:
+            back_up(self.config_file, self.config_file.read_text(encoding="utf-8"), mode)
+        make_folders(self.config_file.parent)
+        write_atomically(self.config_file, json.dumps(config, indent=2, ensure_ascii=False) + "\n", mode)
 
     def _hash(self, password, old):
         """The old hash if it fits, else a new one."""

@@ -36,11 +36,18 @@ for option in "$@"; do
         *) fail "install.sh does not know the option $option" ;;
     esac
 done
+# A link as the prefix itself can't be made, moved or removed for what it leads to.
+[ ! -L "$prefix" ] || ! linked=$(readlink -f "$prefix") || prefix=$linked
 parent=$(dirname "$prefix")
 work=$parent/.$(basename "$prefix").slipway
 installer=$work/installer.sh # the real installers insist on a name that ends in .sh
 marker=$prefix/.slipway.json
 in_progress=no
+deadline=$(($(date +%s) + limit))
+
+# Every wait ends at the one deadline.
+left() { seconds=$((deadline - $(date +%s))); [ "$seconds" -gt 0 ] || seconds=1; echo "$seconds"; }
+within() { timeout --foreground "$(left)" "$@" </dev/null; }
 
 # --- what is there
 
@@ -54,19 +61,30 @@ look() {
     fi
 }
 
-base_runs() { "$prefix/bin/python" -I -c 'import sys; sys.exit(sys.version_info < (3, 8))' </dev/null >/dev/null 2>&1; }
+# What Ansible's modules need of a Python, and what those of Slipway import.
+base_runs() { within "$prefix/bin/python" -I -c 'import sys, ruamel.yaml; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1; }
 
 judge() {
     case $state in
         foreign)
             fail "$prefix exists and is not a conda installation; Slipway never touches what it did not make. Set target_conda_prefix to another folder, or move this one away." ;;
         complete)
-            base_runs || fail "the conda that Slipway installed at $prefix is broken: its bin/python does not run on $(uname -n) ($(uname -m)). Remove it (rm -rf $prefix) and run again; its environments go with it." ;;
+            base_runs || fail "the conda that Slipway installed at $prefix is broken: its bin/python does not run on $(uname -n) ($(uname -m)), or can't import ruamel.yaml. Remove it (rm -rf $prefix) and run again; its environments go with it." ;;
         adopted)
-            base_runs || fail "the conda at $prefix is not Slipway's, and its Python does not run or is older than 3.8. It is left alone: set target_conda_prefix to another folder." ;;
+            base_runs || fail "the conda at $prefix is not Slipway's, and its Python does not run, is older than 3.9 or can't import ruamel.yaml. It is left alone: set target_conda_prefix to another folder, or update it yourself (conda install -n base ruamel.yaml)." ;;
+        interrupted)
+            spare_environments; room ;;
         *)
             room ;;
     esac
+}
+
+# Whoever got an interrupted installation to work may have environments in it by now.
+spare_environments() {
+    for environment in "$prefix"/envs/*/conda-meta; do
+        [ ! -e "$environment" ] ||
+            fail "the installation at $prefix was interrupted, and yet there is an environment, ${environment%/conda-meta}. To keep it all as your own conda, remove $marker; to have it made anew, remove the environment."
+    done
 }
 
 room() {
@@ -106,7 +124,7 @@ fetch() {
         wget)
             set -- --no-verbose --tries=1 --timeout=60 --continue --output-document="$installer" ;;
     esac
-    timeout --foreground "$limit" "$tool" "$@" "$url" </dev/null >"$work/log" 2>&1
+    within "$tool" "$@" "$url" >"$work/log" 2>&1
 }
 
 download() {
@@ -142,13 +160,16 @@ discard() { # first out of the way, in one step, since a removal can be interrup
 }
 
 lock() {
-    mkdir -p "$work" && [ -w "$work" ] || cannot_make
-    exec 9>"$work/lock"
-    command -v flock >/dev/null || return
-    flock -w "$limit" 9
-    # 1 is the time-out. Other codes mean a file system without locks, where one run at a time has to be enough.
-    [ $? -ne 1 ] || fail "another run has been installing at $prefix for $limit s. Let it end, or look for it with: fuser $work/lock"
-    mkdir -p "$work" # whoever held the lock may have tidied up
+    until
+        mkdir -p "$work" && [ -w "$work" ] || cannot_make
+        exec 9>"$work/lock"
+        command -v flock >/dev/null || return
+        flock -w "$(left)" 9
+        # 1 is the time-out. Other codes mean a file system without locks, where one run at a time has to be enough.
+        [ $? -ne 1 ] || fail "another run has been installing at $prefix for $limit s. Let it end, or look for it with: fuser $work/lock"
+        # Whoever held the lock may have tidied up, and then it is that of a file which nobody else sees.
+        [ "$work/lock" -ef /proc/self/fd/9 ]
+    do :; done
 }
 
 leave() { # a part of a download is kept for the next run; nothing else is
@@ -169,9 +190,9 @@ install() {
     in_progress=yes
     mark installing '' && mkdir -p "$work/tmp" || cannot_make
     # Without --foreground a time-out ends the installer's children too, so that none goes on writing to the prefix.
-    TMPDIR=$work/tmp timeout "$limit" bash "$installer" -b -f -p "$prefix" </dev/null >"$work/log" 2>&1 ||
+    TMPDIR=$work/tmp timeout "$(left)" bash "$installer" -b -f -p "$prefix" </dev/null >"$work/log" 2>&1 ||
         fail "the installer from $url failed: $(last_words 3)"
-    version=$("$prefix/bin/conda" --version 2>"$work/log" </dev/null) ||
+    version=$(within "$prefix/bin/conda" --version 2>"$work/log") ||
         fail "what $url installed does not run on $(uname -n) ($(uname -m)): $(last_words 1). Is it for this architecture?"
     mark complete "${version#conda }" || cannot_make
     in_progress=no
@@ -179,7 +200,7 @@ install() {
 
 initialise() {
     # shellcheck disable=SC2086 # a list of words
-    words=$("$prefix/bin/conda" init $1 </dev/null 2>&1) ||
+    words=$(within "$prefix/bin/conda" init $1 2>&1) ||
         fail "conda init ${1% } failed: $(printf '%s' "$words" | tail -n 1). Set miniconda_init_shells to [] to leave the shells alone."
 }
 

@@ -7,8 +7,8 @@
 
 say() { printf 'slipway:%s=%s\n' "$1" "$2"; }
 
-# Ansible's modules run from Python 3.8 on. The base at the prefix comes first: it has what they import.
-usable='import sys; sys.version_info >= (3, 8) and print(sys.executable)'
+# Ansible's modules run from Python 3.9 on. The base at the prefix comes first: it has what they import.
+usable='import sys; sys.version_info >= (3, 9) and print(sys.executable)'
 python=
 for candidate in "$1/bin/python" python3 /usr/libexec/platform-python; do
     python=$("$candidate" -I -c "$usable" 2>/dev/null </dev/null) && [ -n "$python" ] && break
@@ -20,5 +20,4 @@ say user "$(id -un)"
 say home "$HOME"
 say arch "$(uname -m)"
 say login_host "$(uname -n)"
-say glibc "$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d ' ' -f 2)"
 say python "$python"

@@ -58,6 +58,8 @@ def create(args: argparse.Namespace, config: Config) -> None:
         warning = f"WARNING: A directory already exists at the target location '{prefix}'\n"
         question = "but it is not a conda environment.\nContinue creating environment"
         output.confirm(warning + question, args.yes, default=False)
+    if (prefix / "conda-meta").exists():  # and no environment, else it would be gone by now
+        raise CondaValueError(f"prefix already exists: {prefix}")
     existed = prefix.exists()
     try:
         specs, explicit = _asked_for(args)

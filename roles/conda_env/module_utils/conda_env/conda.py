@@ -146,12 +146,12 @@ def execute(argv, deadline, stdin="", keep=()):
     try:
         out, err = process.communicate(stdin, timeout=max(1, deadline - began))
     except subprocess.TimeoutExpired:
-        out, err = end(process)
+        kind, out, err = end(process)
         raise CondaEnvError(
             "{} did not end in time; it was ended after {:.0f} s.".format(" ".join(argv[:2]), time.monotonic() - began),
             "raise the timeout; if it was downloading, the next run goes on with what it has",
             command=argv,
-            rc=process.returncode,
+            rc=-kind,  # whatever it made of the signal
             stdout=out,
             stderr=err,
         )
@@ -159,13 +159,13 @@ def execute(argv, deadline, stdin="", keep=()):
 
 
 def end(process):
-    """Ends a process group: gently, then by force. Returns what it had written."""
+    """Ends a process group: gently, then by force. Returns the signal that it took, and what it had written."""
     for kind, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, 5)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, kind)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.communicate(timeout=patience)
-    return "", ""
+            return (kind, *process.communicate(timeout=patience))
+    return kind, "", ""
 
 
 def answer(out):

@@ -16,8 +16,8 @@ from ansible.module_utils.conda_env import CondaEnvError
 #: What a prefix may be. Half-made is only what a run of ours began; a foreign folder has something else in it.
 ABSENT, HALF_MADE, ENVIRONMENT, FOREIGN = "absent", "half-made", "environment", "foreign"
 
-#: Not ``*.json``: conda reads every such file in conda-meta as the record of a package.
-MARK = "slipway"
+#: Beside conda-meta, not in it: conda creates no environment in a folder that has one.
+MARK = ".slipway.json"
 
 
 class Records:
@@ -76,25 +76,31 @@ class Prefix:
     def __init__(self, path):
         self.path = path
         self.meta = os.path.join(path, "conda-meta")
-        self.mark_file = os.path.join(self.meta, MARK)
+        self.mark_file = os.path.join(path, MARK)
         self.parent, name = os.path.split(path)
         self.lock_file = os.path.join(self.parent, f".{name}.slipway-lock")
         self.aside = os.path.join(self.parent, f".{name}.slipway-aside")
 
     @property
     def kind(self):
-        """What is there: one of the four kinds above. Conda, too, knows an environment by its history."""
+        """What is there: one of the four kinds above."""
         if not os.path.lexists(self.path) or (os.path.isdir(self.path) and not os.listdir(self.path)):
             return ABSENT
         if self.mark.get("state") == "building":
             return HALF_MADE
-        return ENVIRONMENT if os.path.isfile(os.path.join(self.meta, "history")) else FOREIGN
+        return ENVIRONMENT if self.has_history else FOREIGN
+
+    @property
+    def has_history(self):
+        """Whether conda calls it an environment."""
+        return os.path.isfile(os.path.join(self.meta, "history"))
 
     def records(self):
         """What conda-meta says now."""
         return Records.read(self.meta)
 
-    # The mark: "building" and "changing" outlive a run that was killed, "verified" saves the next run its questions.
+    # The mark: an environment without one is somebody else's. "building" and "changing" outlive a run that was killed, "complete" is
+    # what a change has made, and "verified" saves the next run its questions.
 
     @property
     def mark(self):
@@ -107,16 +113,18 @@ class Prefix:
         return mark if isinstance(mark, dict) else {}
 
     @property
-    def changing(self):
-        """Whether a change is under way, or was killed."""
-        return self.mark.get("state") == "changing"
+    def unfinished(self):
+        """Whether a creation or a change is under way, or was killed."""
+        return self.mark.get("state") in ("building", "changing")
+
+    @property
+    def ours(self):
+        """Whether a run of this module made the environment."""
+        return bool(self.mark)
 
     def put_mark(self, **mark):
-        """Replaces the mark at once: a reader sees the old or the new one. Without a mark, it is complete, but not verified."""
-        if mark:
-            self._write_mark(self.meta, mark)
-        elif os.path.lexists(self.mark_file):
-            os.unlink(self.mark_file)
+        """Replaces the mark at once: a reader sees the old or the new one."""
+        self._write_mark(self.path, mark)
 
     def verified(self, request, records):
         """Whether exactly these records were found to satisfy exactly this request before."""
@@ -141,9 +149,8 @@ class Prefix:
 
     def begin(self):
         """Puts a folder with nothing but the mark "building" at the prefix, for conda to fill."""
-        meta = os.path.join(self.aside, "conda-meta")
-        os.makedirs(meta)
-        self._write_mark(meta, {"state": "building"})
+        os.makedirs(self.aside)
+        self._write_mark(self.aside, {"state": "building"})
         os.rename(self.aside, self.path)
 
     def remove(self):
