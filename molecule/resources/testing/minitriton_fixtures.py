@@ -62,7 +62,14 @@ def playbook():
     def run(name, *arguments):
         argv = ["ansible-playbook", "-i", "inventory/minitriton", name, "-l", "triton", *arguments]
         return subprocess.run(
-            argv, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False
+            argv,
+            cwd=PROJECT,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+            check=False,
         )
 
     return run
