@@ -33,7 +33,9 @@ def record(host, folder):
 def tunnel_pid():
     """The process of the tunnel's ssh, as its own control socket tells it."""
     control = STATE_HOME / f"minitriton-{os.environ['MINITRITON_NAME']}-jupyter/tunnel.sock"
-    said = subprocess.run(["ssh", "-S", str(control), "-O", "check", "-"], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        ["ssh", "-S", str(control), "-O", "check", "login"], capture_output=True, text=True, check=True
+    )
     return int(said.stderr.split("pid=")[1].split(")")[0])
 
 
@@ -47,15 +49,18 @@ def test_strangers_are_asked_for_a_password():
 
 
 def test_lsf_runs_one_job_named_as_the_tutorial_has_it(login, record):
-    job_id, state, queue, name = login("bjobs -noheader -o 'jobid stat queue job_name'").split()
+    job_id, state, queue, name = (
+        login("bjobs -noheader -o \"jobid stat queue job_name delimiter='^'\"").strip().split("^")
+    )
     assert (job_id, state, queue, name) == (record["job_id"], "RUN", "interactive", "jupyter")
 
 
-def test_the_server_listens_on_its_nodes_address_alone(minitriton, host, folder):
+def test_the_server_listens_on_its_nodes_own_addresses_alone(minitriton, host, folder):
     port = json.loads(host.check_output(f"cat {folder}/session-jupyter.connection"))["port"]
-    (line,) = [line for line in minitriton("exec", "t037", "ss", "-Hltn").splitlines() if f":{port} " in line]
-    assert "10." in line
-    assert "0.0.0.0:" + str(port) not in line
+    listening = [line.split()[3] for line in minitriton("exec", "t037", "ss", "-Hltn").splitlines()]
+    ours = [address for address in listening if address.endswith(f":{port}")]
+    assert ours
+    assert all(address.startswith("10.") for address in ours), ours
 
 
 def test_records_and_secrets_are_for_the_owner_alone(host, folder):
@@ -67,7 +72,7 @@ def test_records_and_secrets_are_for_the_owner_alone(host, folder):
 def test_no_secret_is_in_the_jobs_arguments_or_its_description(host, login, folder, minitriton):
     token = host.check_output(f"cat {folder}/session-jupyter.token")
     assert token not in minitriton("exec", "t037", "ps", "-eo", "args")
-    assert token not in login("bjobs -l")
+    assert token not in login("bjobs -noheader -o \"command job_name job_description delimiter='^'\"")
 
 
 def test_a_killed_tunnel_is_opened_again_and_the_job_is_kept(playbook, record, tunnel_pid, host, folder):
@@ -111,6 +116,7 @@ def test_a_taken_local_port_is_told_with_the_way_out(playbook):
         done = playbook("playbooks/session.yml", *SHARED, "-e", f"session_local_port={port}")
     assert done.returncode != 0
     assert f"session_local_port is {port}: another program on this machine listens there" in done.stdout
+    assert "version" in api().json(), "the refusal cost the tunnel that was there"
 
 
 def test_check_mode_shows_the_header_and_submits_nothing(playbook, login):
@@ -121,13 +127,19 @@ def test_check_mode_shows_the_header_and_submits_nothing(playbook, login):
     assert login("bjobs -a -noheader -o jobid") == before
 
 
+def test_without_conda_the_way_out_is_told(playbook):
+    done = playbook("playbooks/session.yml", "-e", "target_conda_prefix=/nonexistent")
+    assert done.returncode != 0
+    assert "playbooks/onboard.yml" in done.stdout
+
+
 def test_stop_ends_the_job_and_the_tunnel_and_leaves_nothing(playbook, login, host, folder):
-    done = playbook("playbooks/stop.yml")
+    done = playbook("playbooks/stop.yml", *SHARED)
     assert done.returncode == 0, done.stdout
     assert login("bjobs 2>&1").strip() == "No unfinished job found"
     with pytest.raises(requests.ConnectionError):
         api()
     assert not host.file(f"{folder}/session-jupyter.token").exists
-    again = playbook("playbooks/stop.yml")
+    again = playbook("playbooks/stop.yml", *SHARED)
     assert again.returncode == 0
     assert "changed=0" in again.stdout
