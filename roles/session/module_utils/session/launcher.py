@@ -58,7 +58,8 @@ def main(record_path):
         json.dump(connection, stream)
     os.replace(temporary, stem + "connection")
 
-    prefix = record["env_prefix"]
+    # Where a link leads to now: what runs keeps its environment when the link is switched to a newer one.
+    prefix = os.path.realpath(record["env_prefix"])
     os.environ.update(
         PATH=os.path.join(prefix, "bin") + os.pathsep + os.environ["PATH"],
         CONDA_PREFIX=prefix,
