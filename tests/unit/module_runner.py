@@ -7,6 +7,7 @@ from contextlib import redirect_stdout
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from unittest import mock
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
@@ -24,6 +25,8 @@ def load(path: str) -> ModuleType:
 def run(module: ModuleType, arguments: dict, *, check: bool = False) -> dict:
     out = io.StringIO()
     with (
+        # Another test of this process may have loaded the controller's side, which prints warnings instead of returning them.
+        mock.patch("ansible.module_utils._internal.is_controller", False),
         patch_module_args({**arguments, "_ansible_check_mode": check}),
         redirect_stdout(out),
         pytest.raises(SystemExit),

@@ -108,8 +108,9 @@ def test_broken_yaml_is_named(home):
 
 def test_a_bad_value_in_a_file_stops_every_solve(home):
     (home / ".condarc").write_text("channel_priority: bogus\n")
+    config = condarc.load()  # `conda list` does not care
     with pytest.raises(exceptions.CustomValidationError, match="<<merged>>"):
-        condarc.load()
+        condarc.check(config)
 
 
 def test_history_remembers_what_was_asked_for(home):
@@ -198,7 +199,8 @@ def test_errors_have_condas_json_form():
         "location": "/x/envs/nope",
         "message": "Not a conda environment: /x/envs/nope",
     }
-    assert set(exceptions.EnvironmentNotWritableError("no").as_json()) == {"error", "errors"}
+    several = exceptions.EnvironmentNotWritableError("no").as_json()
+    assert set(several) == {"error", "errors", "exception_name", "exception_type"}
 
 
 def test_the_lists_of_a_spec_file_are_exact(tmp_path):

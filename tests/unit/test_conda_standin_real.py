@@ -1,19 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The stand-in as its installer leaves it, natively, against a channel on a loopback web server."""
 
-import functools
 import json
 import os
 import platform
 import subprocess
-import threading
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
+from conda_base import PROJECT, Home, build_channel, served
 
-PROJECT = Path(__file__).parents[2]
 PORT_OF_NOBODY = 9  # discard; nothing listens there
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the stand-in runs natively on x86_64 alone")
@@ -21,70 +16,28 @@ pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the stan
 
 @pytest.fixture(scope="module")
 def channel_folder():
-    build = [PROJECT / "molecule/resources/channel/build", "--arch", "amd64"]
-    done = subprocess.run(build, stdout=subprocess.PIPE, text=True, check=True, timeout=600)
-    return Path(done.stdout.splitlines()[-1])
-
-
-@contextmanager
-def served(folder):
-    """The URL of a folder on a loopback web server."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    return build_channel()
 
 
 @pytest.fixture(scope="module")
-def channel(channel_folder):
-    """The channel's URL."""
+def mirror(channel_folder):
+    """The URL of what the channel's builder made."""
     with served(channel_folder) as url:
-        yield f"{url}/conda-forge"
+        yield url
 
 
-class Home:
-    """A person's home with an installation."""
+@pytest.fixture(scope="module")
+def channel(mirror):
+    return f"{mirror}/conda-forge"
 
-    def __init__(self, path: Path, installer: Path) -> None:
-        self.path, self.base = path, path / "miniconda3"
-        self.environ = {"HOME": str(path), "PATH": "/usr/bin:/bin", "CONDA_REMOTE_MAX_RETRIES": "0"}
-        self.installed = self.sh(f"sh {installer} -b -p {self.base}")
 
-    def sh(self, script: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            ["bash", "-c", script],
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    def conda(self, *words: str, rc: int = 0) -> subprocess.CompletedProcess:
-        done = subprocess.run(
-            [self.base / "bin/conda", *words],
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == rc, done.stdout + done.stderr
-        return done
-
-    def json(self, *words: str, rc: int = 0):
-        return json.loads(self.conda(*words, "--json", rc=rc).stdout)
+def installer(channel_folder, name):
+    return next((channel_folder / name).glob("*.sh"))
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, channel_folder, channel):
-    home = Home(tmp_path_factory.mktemp("home"), next((channel_folder / "miniconda").glob("*.sh")))
-    assert home.installed.returncode == 0, home.installed.stderr
+    home = Home(tmp_path_factory.mktemp("home"), installer(channel_folder, "miniconda"))
     (home.path / ".condarc").write_text(f"channels: [{channel}]\n")
     return home
 
@@ -109,7 +62,7 @@ def test_the_installer_says_what_the_real_one_says(home):
 
 
 def test_the_installer_refuses_a_prefix_that_exists(home, channel_folder):
-    again = home.sh(f"sh {next((channel_folder / 'miniconda').glob('*.sh'))} -b -p {home.base}")
+    again = home.sh(f"sh {installer(channel_folder, 'miniconda')} -b -p {home.base}")
     assert again.returncode == 1
     assert f"ERROR: File or directory already exists: '{home.base}'" in again.stderr
 
@@ -306,3 +259,97 @@ def test_match_spec_is_importable_from_the_base(home):
         [home.base / "bin/python", "-I", "-c", program], capture_output=True, text=True, env={**os.environ}, timeout=60
     )
     assert done.stdout == "True\n", done.stderr
+
+
+def test_an_explicit_file_is_checked_by_its_digests(home, env, tmp_path):
+    lines = home.conda("list", "-n", env, "--explicit", "--md5").stdout.splitlines()
+    lock = tmp_path / "lock.txt"
+    lock.write_text("\n".join([*lines[:-1], lines[-1].partition("#")[0] + "#" + "0" * 32]))
+    error = home.json("create", "-y", "-n", "e1", "--file", str(lock), rc=1)
+    assert error["errors"][0]["exception_name"] == "ChecksumMismatchError"
+    lock.write_text("\n".join([*lines[:-1], lines[-1].partition("#")[0] + "#" + "0" * 64]))
+    error = home.json("create", "-y", "-n", "e1", "--file", str(lock), rc=1)
+    assert error["exception_name"] == "ParseError", "conda learned sha256 in 24.9"
+    assert not (home.base / "envs/e1").exists()
+
+
+def test_an_explicit_file_links_anew_what_is_damaged(home, env, tmp_path):
+    lock = tmp_path / "lock.txt"
+    lock.write_text(home.conda("list", "-n", env, "--explicit", "--md5").stdout)
+    home.conda("create", "-y", "-q", "-n", "broken", "--file", str(lock))
+    module = home.base / "envs/broken/lib/python3.11/site-packages/six.py"
+    assert module.stat().st_nlink > 1, "files are hard links to the package cache"
+    module.unlink()
+    home.conda("install", "-y", "-q", "-n", "broken", "--file", str(lock))
+    assert module.is_file()
+    next((home.base / "envs/broken/conda-meta").glob("six-*.json")).write_text("{")
+    error = home.json("install", "-y", "-n", "broken", "attrs", rc=1)
+    assert error["exception_name"] == "CorruptedEnvironmentError"
+
+
+def test_frozen_packages_do_not_move(home, env):
+    error = home.json("install", "-y", "-n", env, "--freeze-installed", "--dry-run", "pip<26", rc=1)
+    assert error["exception_name"] in ("PackagesNotFoundError", "UnsatisfiableError")
+    planned = home.json("install", "-y", "-n", env, "--freeze-installed", "--dry-run", "attrs")
+    assert [p["name"] for p in planned["actions"]["LINK"]] == ["attrs"]
+
+
+def test_environments_need_not_be_registered(home, tmp_path):
+    home.environ["CONDA_REGISTER_ENVS"] = "false"
+    home.conda("create", "-y", "-q", "-p", str(tmp_path / "hidden"), "tzdata")
+    del home.environ["CONDA_REGISTER_ENVS"]
+    assert str(tmp_path) not in (home.path / ".conda/environments.txt").read_text()
+
+
+def test_pip_installs_from_the_mirrors_index(home, env, mirror):
+    pip = ["run", "-n", env, "pip", "install", "-q", "--index-url", f"{mirror}/simple"]
+    home.conda(*pip, "python-slugify")
+    assert [p["channel"] for p in home.json("list", "-n", env, "slugify|unidecode")] == ["pypi", "pypi"]
+    home.conda("run", "-n", env, "pip", "uninstall", "-q", "-y", "python-slugify", "text-unidecode")
+
+
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory, channel_folder, mirror):
+    """A home with the newer conda."""
+    home = Home(tmp_path_factory.mktemp("newer"), installer(channel_folder, "miniforge"), "miniforge3")
+    home.conda("config", "--set", "channel_alias", mirror)  # its PREFIX/.condarc names conda-forge
+    home.conda("config", "--set", "auto_activate_base", "false")
+    return home
+
+
+def test_the_other_distribution_has_the_newer_conda_and_mamba(newer):
+    assert newer.conda("--version").stdout == "conda 26.7.1\n"
+    assert "conda-forge" in (newer.base / ".condarc").read_text()
+    assert "auto_activate: false" in (newer.path / ".condarc").read_text()
+    assert newer.sh(f"{newer.base}/bin/mamba env list --json").returncode == 0
+
+
+def test_newer_conda_takes_sha256(newer, tmp_path):
+    newer.conda("create", "-y", "-q", "-n", "one", "six")
+    lock = tmp_path / "lock.txt"
+    lock.write_text(newer.conda("list", "-n", "one", "--explicit", "--sha256").stdout)
+    newer.conda("create", "-y", "-q", "-n", "two", "--file", str(lock))
+    lock.write_text(lock.read_text().rstrip()[:-64] + "0" * 64)
+    error = newer.json("create", "-y", "-n", "three", "--file", str(lock), rc=1)
+    assert error["errors"][0]["checksum_type"] == "sha256"
+    details = newer.json("env", "list")["envs_details"]
+    assert [facts["name"] for facts in details.values()] == ["base", "one", "two"]
+
+
+def test_conda_updates_itself(tmp_path, channel_folder, channel):
+    home = Home(tmp_path, installer(channel_folder, "miniconda"))
+    (home.path / ".condarc").write_text(f"channels: [{channel}]\n")
+    planned = home.conda("update", "-y", "-n", "base", "conda", "--dry-run")
+    assert "==> WARNING: A newer version of conda exists. <==" in planned.stderr
+    home.conda("update", "-y", "-n", "base", "conda")
+    assert home.conda("--version").stdout == "conda 26.7.1\n"
+    assert home.json("update", "-y", "-n", "base", "conda")["message"] == "All requested packages already installed."
+
+
+def test_an_old_base(tmp_path, channel_folder):
+    home = Home(tmp_path, installer(channel_folder, "miniconda"))
+    aged = home.run(["sh", PROJECT / "molecule/resources/conda/age", home.base])
+    assert aged.returncode == 0, aged.stderr
+    assert home.sh(f"{home.base}/bin/python -V").stdout == "Python 3.7.4\n"
+    assert home.sh(f"{home.base}/bin/python3 -I -c 'import sys; print(sys.version_info >= (3, 9))'").stdout == "False\n"
+    assert home.conda("--version").stdout == "conda 4.7.12\n"

@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import hashlib
+import re
 import sys
 import tempfile
 import time
@@ -14,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from . import cache, debian, interpreter, package, pypi, wheel
+from . import cache, debian, interpreter, package, pypi, simple, wheel
 from .installer import solution, write_installer
 from .package import Record
 
@@ -43,7 +44,7 @@ class Builder:
             )
 
     def make(self, folder: Path) -> None:
-        """Fill the folder: conda-forge/, miniconda/, manifest.yml."""
+        """Fill the folder: conda-forge/, an installer in each of miniconda/ and miniforge/, simple/, manifest.yml."""
         with stage("fetch Debian packages"):
             debs_folder = self.debs()
         with stage("fetch wheels"):
@@ -59,35 +60,43 @@ class Builder:
         records += self.metapackages(channel, records)
         package.write_repodata(channel, [subdir, "noarch"], records)
 
-        options = self.spec["installer"]
-        installer = folder / "miniconda" / options["file"].format(**self.kind)
-        installer.parent.mkdir()
-        with stage("make the installer"):
-            naming = {name: options[name] for name in ("name", "version", "specs")}
-            asyncio.run(write_installer(channel, subdir, installer, **naming))
+        with stage("make the installers"):
+            installers = {
+                name: self.installer(channel, folder / name, **o) for name, o in self.spec["installers"].items()
+            }
+        simple.write(folder / "simple", self.wheels("index"))
         with stage("solve the environment, as a check"):
             asyncio.run(solution(channel, subdir, [f"python={self.spec['python']}", *self.spec["environment"]]))
-        sha256 = hashlib.sha256(installer.read_bytes()).hexdigest()
-        about = {"file": installer.name, "sha256": sha256, "size": installer.stat().st_size}
-        manifest = {"arch": self.arch, "key": self.key, "installer": about, "packages": len(records)}
+        manifest = {"arch": self.arch, "key": self.key, "packages": len(records)}
+        manifest |= {"installer": dict(installers["miniconda"]), "installers": installers, "index": "simple"}
         (folder / "manifest.yml").write_text(yaml.safe_dump(manifest, sort_keys=False))
+
+    def installer(self, channel: Path, folder: Path, file: str, **options: Any) -> dict[str, Any]:
+        """Write an installer; returns what one must know to use it."""
+        folder.mkdir()
+        path = folder / file.format(**self.kind)
+        asyncio.run(write_installer(channel, self.target.subdir, path, **options))
+        return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "size": path.stat().st_size}
 
     def lock(self) -> None:
         """Resolve anew and write the locks."""
         locks = self.spec_file.parent / "locks"
         with tempfile.TemporaryDirectory() as work_folder:
             work = Path(work_folder)
-            closure, other, links = (work / name for name in ("closure", "other", "links"))
-            for part in (closure, other, links):
+            closure, links = work / "closure", work / "links"
+            for part in (closure, links):
                 part.mkdir()
             own = self.debian_wheels(debian.Debs(self.debs(), work / "debs", self.kind["triplet"]), links)
             target = (links, self.target.python, self.target.machine)
             pypi.resolve(closure, [*self.spec["environment"], *self.spec["base"]], *target)
-            pypi.resolve(other, ["--no-deps", *self.spec["alternatives"]], *target)
             (locks / f"{self.arch}.txt").write_text(
                 pypi.lock_lines(closure.glob("*.whl"), {wheel.project(w) for w in own})
             )
-            (locks / "alternatives.txt").write_text(pypi.lock_lines(other.glob("*.whl"), ()))
+            for name in ("alternatives", "index"):
+                pins = work / name
+                pins.mkdir()
+                pypi.resolve(pins, ["--no-deps", *self.spec[name]], *target)
+                (locks / f"{name}.txt").write_text(pypi.lock_lines(pins.glob("*.whl"), ()))
 
     def debs(self) -> Path:
         """Debian's packages, downloaded once."""
@@ -132,32 +141,39 @@ class Builder:
             for file in alternatives:
                 own = {wheel.project(file): wheel.metadata(file).get_all("Requires-Dist") or []}
                 jobs.append(pool.submit(wheel.convert, file, channel, self.target, {**catalog, **own}))
-            yield self.conda_package(channel)
+            yield from self.conda_packages(channel)
             python, sonames = interpreter.write_python(channel, self.target, debs, libraries)
             yield from python
             yield from libraries.write(channel, self.target.subdir, sonames.union(*linked.values()))
             yield from (job.result() for job in jobs)
 
-    def conda_package(self, channel: Path) -> Record:
-        """The stand-in for conda; what its `root` folder holds goes to the prefix, with the placeholder in place of @PREFIX@."""
-        site_packages = f"lib/python{self.target.python}/site-packages"
+    def conda_packages(self, channel: Path) -> Iterator[Record]:
+        """The stand-in for conda in its versions, and mamba on top of it."""
+        code_folder = f"lib/python{self.target.python}/site-packages/conda"
+        code = self.files(self.conda / "conda", code_folder)
+        about = {"summary": "Slipway's stand-in for conda"}
+        build = f"py{self.target.python.replace('.', '')}_0"
+        common = {"build": build, "license": "GPL-3.0-or-later", "subdir": self.target.subdir}
+        for version in self.spec["conda_versions"]:
+            main = f"{code_folder}/__init__.py"
+            text = re.sub(rb'(?m)^__version__ = ".*?"', f'__version__ = "{version}"'.encode(), code[main].data)
+            files = {**code, main: package.File(text)}
+            files |= wheel.compiled(files, self.target.python) | self.files(self.conda / "root")
+            depends = [*self.spec["conda_depends"], *self.target.python_depends]
+            index = {"name": "conda", "version": version, "depends": depends, **common}
+            yield package.write(channel, index, files, about=about)
+        index = {"name": "mamba", "version": self.spec["mamba_version"], "depends": ["conda"], **common}
+        yield package.write(channel, index, self.files(self.conda / "mamba"), about=about)
+
+    @staticmethod
+    def files(folder: Path, place: str = "") -> dict[str, package.File]:
+        """What lies in a folder of the stand-in, with conda's placeholder for @PREFIX@."""
         files = {}
-        for folder, place in ((self.conda / "conda", f"{site_packages}/conda"), (self.conda / "root", "")):
-            for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-                data = path.read_bytes().replace(b"@PREFIX@", package.PLACEHOLDER.encode())
-                mode = 0o755 if data.startswith(b"#!") else 0o644
-                files[f"{place}/{path.relative_to(folder)}".lstrip("/")] = package.File(data, mode)
-        files |= wheel.compiled(files, self.target.python)
-        version = next(s.partition("=")[2] for s in self.spec["installer"]["specs"] if s.startswith("conda="))
-        index = {
-            "name": "conda",
-            "version": version,
-            "build": f"py{self.target.python.replace('.', '')}_0",
-            "depends": [*self.spec["conda_depends"], *self.target.python_depends],
-            "license": "GPL-3.0-or-later",
-            "subdir": self.target.subdir,
-        }
-        return package.write(channel, index, files, about={"summary": "Slipway's stand-in for conda"})
+        for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+            data = path.read_bytes().replace(b"@PREFIX@", package.PLACEHOLDER.encode())
+            mode = 0o755 if data.startswith(b"#!") else 0o644
+            files[f"{place}/{path.relative_to(folder)}".lstrip("/")] = package.File(data, mode)
+        return files
 
     def metapackages(self, channel: Path, records: Iterable[Record]) -> list[Record]:
         """Packages that only depend on others, at the versions that the channel has."""

@@ -6,9 +6,11 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import yaml
 from rattler import Channel, Gateway, RepoDataRecord, install, solve
 from rattler.package.build_string import BuildString
 from rattler.package.package_name import PackageName
@@ -37,9 +39,16 @@ async def solution(channel: Path, subdir: str, specs: Sequence[str]) -> list[Rep
 
 
 async def write_installer(
-    channel: Path, subdir: str, installer: Path, *, name: str, version: str, specs: Sequence[str]
+    channel: Path,
+    subdir: str,
+    installer: Path,
+    *,
+    name: str,
+    version: str,
+    specs: Sequence[str],
+    condarc: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the installer of a base environment with these specs."""
+    """Write the installer of a base environment with these specs, and with a PREFIX/.condarc if the distribution has one."""
     records = await solution(channel, subdir, specs)
     with tempfile.TemporaryDirectory() as folder:
         prefix, payload = Path(folder) / "prefix", Path(folder) / "payload.tar.gz"
@@ -52,6 +61,8 @@ async def write_installer(
             alternative_target_prefix=PLACEHOLDER,
         )
         _tidy(prefix, subdir, specs)
+        if condarc:
+            (prefix / ".condarc").write_text(yaml.safe_dump(condarc, indent=2))
         tar = [
             "tar",
             "-C",
@@ -72,6 +83,7 @@ async def write_installer(
         size = sum(f.lstat().st_size for f in prefix.rglob("*"))
     values = {
         "NAME": name,
+        "HOME": name.lower(),
         "VERSION": version,
         "SUBDIR": subdir,
         "MD5": hashlib.md5(data).hexdigest(),

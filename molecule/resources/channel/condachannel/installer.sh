@@ -15,7 +15,7 @@ if ! echo "$0" | grep '\.sh$' >/dev/null; then
     exit 1
 fi
 THIS=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
-PREFIX=${HOME:-/opt}/miniconda3
+PREFIX=${HOME:-/opt}/@HOME@
 BATCH=0
 FORCE=0
 while getopts "bifhkp:smutc" option; do

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from . import __version__, condarc, output
+from . import MODERN, __version__, condarc, output
 from .exceptions import CondaError, CondaSystemExit
 
 
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         ("-v --verbose", {"action": "count"}),
     )
     target, new = argparse.ArgumentParser(add_help=False), argparse.ArgumentParser(add_help=False)
-    for group, required in ((target, False), (new, True)):
+    for group, required in ((target, False), (new, not MODERN)):
         where = group.add_mutually_exclusive_group(required=required)
         where.add_argument("-n", "--name", metavar="ENVIRONMENT")
         where.add_argument("-p", "--prefix", metavar="PATH")
@@ -42,7 +42,8 @@ def parser() -> argparse.ArgumentParser:
         ("--override-channels", {"action": "store_true"}),
         ("--offline", {"action": "store_true"}),
         ("--file", {"action": "append", "default": []}),
-        ("--solver", {"choices": ["classic"]}),
+        ("--freeze-installed --no-update-deps", {"action": "store_true"}),
+        ("--solver", {"choices": ["classic", "libmamba", *(["rattler"] if MODERN else [])]}),
     )
     transaction.add_argument("packages", nargs="*", metavar="package_spec")
     command("create", "change.create", transaction, new)
@@ -54,11 +55,17 @@ def parser() -> argparse.ArgumentParser:
     listing = command("list", "show.list_packages", target)
     for option in ("--explicit", "--md5", "-e --export", "-f --full-name", "--show-channel-urls"):
         listing.add_argument(*option.split(), action="store_true")
+    if MODERN:
+        listing.add_argument("--sha256", action="store_true")
     listing.add_argument("regex", nargs="?")
 
     info = command("info", "show.info")
     info.add_argument("--base", action="store_true")
     info.add_argument("-e", "--envs", action="store_true")
+
+    cleaning = command("clean", "clean.clean")
+    for option in ("-y --yes", "-a --all", "-i --index-cache", "-p --packages", "-t --tarballs"):
+        cleaning.add_argument(*option.split(), action="store_true")
 
     config = command("config", "show.config_command")
     place = config.add_mutually_exclusive_group()
@@ -90,6 +97,17 @@ def parser() -> argparse.ArgumentParser:
     exporting.add_argument("--from-history", action="store_true")
     exporting.set_defaults(run="show.env_export")
     env.add_parser("remove", parents=[json, transaction, target]).set_defaults(run="change.remove_environment")
+    for name in ("create", "update"):
+        from_file = env.add_parser(name, parents=[json, target])
+        from_file.add_argument("-f", "--file", default="environment.yml")
+        from_file.add_argument("-d", "--dry-run", action="store_true")
+        from_file.add_argument("-y", "--yes", "--force", action="store_true", default=None)
+        from_file.add_argument("--prune", action="store_true")
+        unasked = {"offline": False, "override_channels": False, "channel": [], "freeze_installed": False}
+        from_file.set_defaults(run=f"yml.{name}", new=name == "create", **unasked)
+    if MODERN:
+        for name in ("activate", "deactivate"):
+            command(name, "shell.not_a_function").add_argument("words", nargs="*")
     return top
 
 
@@ -120,13 +138,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(args, "offline", False):
             config["offline"] = True
         if getattr(args, "yes", True) is None:
-            args.yes = config["always_yes"]
+            args.yes = config["always_yes"] or (MODERN and args.json)
         return _load(args.run)(args, config) or 0
     except CondaError as error:
         if as_json:  # 23.10 puts the refusal of a question, alone, on standard error
-            output.as_json(error.as_json(), sys.stderr if isinstance(error, CondaSystemExit) else sys.stdout)
+            asked = isinstance(error, CondaSystemExit) and not MODERN
+            output.as_json(error.as_json(), sys.stderr if asked else sys.stdout)
         else:
-            print(f"\n{type(error).__name__}: {error}\n", file=sys.stderr)
+            text = str(error)
+            name = "" if text.startswith("RuntimeError(") else f"{type(error).__name__}: "
+            print(f"\n{name}{text}\n", file=sys.stderr)
         return error.return_code
     except KeyboardInterrupt:
         print("\nCondaError: KeyboardInterrupt\n", file=sys.stderr)

@@ -8,20 +8,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from . import MODERN
 from .exceptions import ArgumentError, CondaError, CondaKeyError, CondaValueError, CustomValidationError
 
 ROOT = Path(sys.prefix)
 Config = Mapping[str, Any]
+AUTO_ACTIVATE = "auto_activate" if MODERN else "auto_activate_base"
+ALIASES = {"auto_activate_base": "auto_activate"} if MODERN else {}
 # What `conda config --show` knows; the type of a default is the type of the parameter (None: a boolean or nothing).
 DEFAULTS: dict[str, Any] = {
     "add_pip_as_python_dependency": True,
     "always_yes": None,
-    "auto_activate_base": True,
+    AUTO_ACTIVATE: True,
     "auto_update_conda": True,
     "changeps1": True,
     "channel_alias": "https://conda.anaconda.org",
     "channel_priority": "flexible",
-    "channels": ["defaults"],
+    "channels": [] if MODERN else ["defaults"],
     "create_default_packages": [],
     "default_channels": ["https://repo.anaconda.com/pkgs/main", "https://repo.anaconda.com/pkgs/r"],
     "env_prompt": "({default_env}) ",
@@ -29,12 +32,14 @@ DEFAULTS: dict[str, Any] = {
     "notify_outdated_conda": True,
     "offline": False,
     "pkgs_dirs": [],
+    "proxy_servers": {},
+    "register_envs": True,
     "remote_connect_timeout_secs": 9.15,
     "remote_max_retries": 3,
     "remote_read_timeout_secs": 60.0,
     "report_errors": None,
     "show_channel_urls": None,
-    "solver": "classic",
+    "solver": "rattler" if MODERN else "classic",
     "ssl_verify": True,
 }
 PRIORITIES = ("strict", "flexible", "disabled")
@@ -101,29 +106,39 @@ def merge(layers: Sequence[Config]) -> dict[str, Any]:
     """
     merged: dict[str, Any] = dict(DEFAULTS)
     for key, default in DEFAULTS.items():
-        values = [layer[key] for layer in layers if layer.get(key) is not None]
+        names = [key, *(alias for alias, name in ALIASES.items() if name == key)]
+        values = [layer[name] for layer in layers for name in names if layer.get(name) is not None]
         if values and isinstance(default, list):
             merged[key] = list(dict.fromkeys(str(item) for value in reversed(values) for item in value))
+        elif values and isinstance(default, dict):
+            merged[key] = {name: item for value in values for name, item in value.items()}
         elif values:
             merged[key] = values[-1]
-    if merged["channel_priority"] not in PRIORITIES:
-        _bad_priority(merged["channel_priority"], "<<merged>>")
     return merged
 
 
 def load() -> dict[str, Any]:
     """The configuration that is in force."""
-    environ = {key: os.environ[f"CONDA_{key.upper()}"] for key in DEFAULTS if os.environ.get(f"CONDA_{key.upper()}")}
-    variables = {
-        key: value.split(",") if isinstance(DEFAULTS[key], list) else parse(key, value)
-        for key, value in environ.items()
-    }
+    variables = {}
+    for name in (*DEFAULTS, *ALIASES):
+        if value := os.environ.get(f"CONDA_{name.upper()}"):
+            key = ALIASES.get(name, name)
+            variables[key] = value.split(",") if isinstance(DEFAULTS[key], list) else parse(key, value)
     return merge([*sources().values(), variables])
+
+
+def check(config: Config, source: str = "<<merged>>") -> None:
+    """What older and newer conda look at before they solve, but not before they list."""
+    if config.get("channel_priority", "strict") not in PRIORITIES:
+        _bad_priority(config["channel_priority"], source)
 
 
 def parse(key: str, text: str) -> Any:
     """The value that a word stands for, if the parameter takes it."""
-    if key not in DEFAULTS or isinstance(DEFAULTS[key], list):
+    if key not in DEFAULTS and MODERN:
+        print(f"Unknown key: {key!r}", file=sys.stderr)
+        raise CondaKeyError(f"{key!r}: unknown parameter", key=key)
+    if isinstance(DEFAULTS.get(key, []), list | dict):
         raise CondaValueError(f"Key '{key}' is not a known primitive parameter.")
     value = _yaml().load(text)
     default = DEFAULTS[key]
@@ -137,7 +152,10 @@ def parse(key: str, text: str) -> Any:
 def _bad_priority(value: Any, source: str) -> None:
     raise CustomValidationError(
         f"Parameter channel_priority = {value!r} declared in {source} is invalid.\n{value!r} is not a valid ChannelPriority\n"
-        f"Valid choices for channel_priority: {', '.join(map(repr, PRIORITIES))}"
+        f"Valid choices for channel_priority: {', '.join(map(repr, PRIORITIES))}",
+        parameter_name="channel_priority",
+        parameter_value=value,
+        source=source,
     )
 
 
@@ -154,11 +172,18 @@ def edit(args: Any, path: Path) -> list[str]:
             warnings.append(f"Warning: {value!r} already in {key!r} list, moving to the {'top' if front else 'bottom'}")
             values.remove(value)
         values.insert(0 if front else len(values), value)
-    for key, text in args.set:
+    for name, text in args.set:
+        if (key := ALIASES.get(name, name)) != name:
+            logged = f"Key {name} is an alias of {key}; setting value with latter"
+            print(f"WARNING conda.cli.condarc:set_key(521): {logged}", file=sys.stderr)
         data[key] = parse(key, text)
     for key, value in args.remove:
         if value not in data.get(key, ()):
-            raise CondaKeyError(f"{key!r}: {value!r} is not in the {key!r} key of the config file", key=key)
+            new, old = (
+                f"value {value!r} not present in config",
+                f"{value!r} is not in the {key!r} key of the config file",
+            )
+            raise CondaKeyError(f"{key!r}: {new if MODERN else old}", key=key)
         data[key].remove(value)
     for key in args.remove_key:
         if key not in data:
@@ -170,6 +195,7 @@ def edit(args: Any, path: Path) -> list[str]:
 
 def known(names: Sequence[str]) -> Sequence[str]:
     """The names, if all of them are parameters; without any, all parameters."""
+    names = [ALIASES.get(name, name) for name in names]
     if unknown := [name for name in names if name not in DEFAULTS]:
         raise ArgumentError("Invalid configuration parameters:\n" + "".join(f"  - {name}\n" for name in unknown))
     return names or sorted(DEFAULTS)
@@ -181,5 +207,8 @@ def as_text(config: Config) -> Iterator[str]:
         if isinstance(value, list):
             yield f"{key}:" + ("" if value else " []")
             yield from (f"  - {item}" for item in value)
+        elif isinstance(value, dict):
+            yield f"{key}:" + ("" if value else " {}")
+            yield from (f"  {name}: {item}" for name, item in value.items())
         else:
             yield f"{key}: {value}"

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from . import __version__
+from . import MODERN, __version__
 from .condarc import ROOT, Config
-from .exceptions import CondaValueError, EnvironmentLocationNotFound
+from .exceptions import CondaValueError, CorruptedEnvironmentError, EnvironmentLocationNotFound
 
 Record = dict[str, Any]
 REGISTRY = Path.home() / ".conda/environments.txt"
@@ -84,8 +84,10 @@ def all_prefixes(config: Config) -> list[Path]:
     return [ROOT, *sorted({p for p in [*named, *registered] if is_environment(p)} - {ROOT})]
 
 
-def register(prefix: Path, *, gone: bool = False) -> None:
+def register(config: Config, prefix: Path, *, gone: bool = False) -> None:
     """Note an environment in ~/.conda/environments.txt, or strike it out."""
+    if not config["register_envs"]:
+        return
     lines = [line for line in _registered() if line != str(prefix)] + ([] if gone else [str(prefix)])
     REGISTRY.parent.mkdir(exist_ok=True)
     REGISTRY.write_text("".join(f"{line}\n" for line in lines))
@@ -97,7 +99,13 @@ def _registered() -> list[str]:
 
 def records(prefix: Path) -> list[Record]:
     """The installed packages, by name."""
-    return sorted((json.loads(f.read_text()) for f in (prefix / "conda-meta").glob("*.json")), key=lambda r: r["name"])
+    found = []
+    for file in (prefix / "conda-meta").glob("*.json"):
+        try:
+            found.append(json.loads(file.read_bytes()))
+        except ValueError as error:
+            raise CorruptedEnvironmentError(prefix, file) from error
+    return sorted(found, key=lambda r: r["name"])
 
 
 def pip_records(prefix: Path, known: Iterable[Record]) -> Iterator[Record]:
@@ -174,5 +182,8 @@ def write_history(
     ]
     if specs := list(specs):
         lines.append(f"# {action} specs: {specs!r}")
+    created = prefix / "conda-meta/created_at"
+    if MODERN and prefix != ROOT and not created.exists():
+        created.write_text(f"{time.time()}\n")
     with (prefix / "conda-meta/history").open("a") as history:
         history.write("\n".join(lines) + "\n")

@@ -8,17 +8,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from . import environment
+from . import MODERN, environment
 from .environment import Record, dist_name
-from .exceptions import CondaSystemExit
+from .exceptions import CondaSystemExit, PackagesNotFoundError, UnsatisfiableError
 
 if TYPE_CHECKING:
     from .change import Plan
 
 
+REMOVE_EXISTING = "Remove existing environment"
+if MODERN:
+    REMOVE_EXISTING = """
+Remove existing environment?
+This will remove ALL directories contained within this specified prefix directory, including any other conda environments.
+
+"""
+
+
 def as_json(data: Any, stream: TextIO | None = None) -> None:
     """JSON as conda formats it."""
-    print(json.dumps(data, indent=2, sort_keys=True), file=stream)
+    print(json.dumps(data, indent=2, sort_keys=not MODERN), file=stream)
 
 
 @contextmanager
@@ -36,6 +45,64 @@ def step(args: argparse.Namespace, *titles: str) -> Iterator[None]:
     print("done", *(f"{title}: ...working... done" for title in titles[1:]), sep="\n")
 
 
+def solver_header(args: argparse.Namespace, urls: Sequence[str], prefix: Any) -> None:
+    """What newer conda says before it solves."""
+    if MODERN and not args.json:
+        print("Channel: " + urls[0] if len(urls) == 1 else "\n - ".join(["Channels:", *urls]))
+        print(f"Platform: {environment.subdir()}\nTarget prefix: {'<dry run>' if args.dry_run else prefix}")
+
+
+@contextmanager
+def solving(args: argparse.Namespace, urls: Sequence[str], prefix: Any) -> Iterator[None]:
+    """The step of the solver: conda's classic one tries twice, and newer conda looks twice for what is not there."""
+    if args.json:
+        yield
+        return
+    again = "Collecting package metadata (repodata.json): ...working... done\nSolving environment: ...working... "
+    print("Solving environment: ...working... ", end="", flush=True)
+    try:
+        yield
+    except PackagesNotFoundError:
+        if MODERN:
+            print("failed")
+            solver_header(args, urls, prefix)
+            print(f"{again}failed")
+        elif args.command == "create":
+            retry = (
+                "unsuccessful attempt using repodata from current_repodata.json, retrying with next repodata source."
+            )
+            print(f"{retry}\n{again}failed")
+        elif args.command == "install":
+            retry = "unsuccessful initial attempt using frozen solve. Retrying with flexible solve."
+            print(f"{retry}\n{again}{retry}")
+        else:
+            print("failed")
+        raise
+    except UnsatisfiableError:
+        if not MODERN:
+            print("unsuccessful attempt using repodata from current_repodata.json, retrying with next repodata source.")
+            print(f"{again}\nFound conflicts! Looking for incompatible packages.")
+            print("This can take several minutes.  Press CTRL-C to abort.")
+        print("failed")
+        raise
+    except BaseException:
+        print("failed")
+        raise
+    print("done")
+
+
+def newer_conda(channel: str, version: str) -> None:
+    """Older conda's advice, on standard error even with --json."""
+    print(
+        "\n\n==> WARNING: A newer version of conda exists. <==\n"
+        f"  current version: {environment.__version__}\n  latest version: {version}\n\nPlease update conda by running\n\n"
+        f"    $ conda update -n base -c {channel} conda\n\n"
+        "Or to minimize the number of packages updated during conda update use\n\n"
+        f"     conda install conda={version}\n\n",
+        file=sys.stderr,
+    )
+
+
 def confirm(question: str, yes: bool | None, *, default: bool) -> None:
     """Ask; with no one there to answer, the default counts."""
     if yes:
@@ -47,11 +114,17 @@ def confirm(question: str, yes: bool | None, *, default: bool) -> None:
         raise CondaSystemExit("Exiting.")
 
 
+def downloaded(args: argparse.Namespace) -> None:
+    """conda's first step; rattler downloads while it links."""
+    if not (args.json or args.quiet):
+        print("\nDownloading and Extracting Packages: ...working... done")
+
+
 def nothing_to_do(args: argparse.Namespace) -> None:
     """Everything is there."""
     message = "All requested packages already installed."
     if args.json:
-        as_json({"message": message, "success": True})
+        as_json({"success": True, "message": message})
     else:
         print(f"\n# {message}\n")
 
@@ -67,10 +140,8 @@ def show_plan(plan: "Plan", fetch: Sequence[Record], *, quiet: bool) -> None:
         print(f"    {'-' * 27}|{'-' * 17}")
         for record in fetch:
             name = f"{record['name']}-{record['version']}"
-            print(
-                f"    {name:<27}|{record['build']:>17} {_size(record['size']):>11}  {environment.channel_url(record)}"
-            )
-        print(f"    {'-' * 60}\n{'Total:':>49} {_size(sum(r['size'] or 0 for r in fetch)):>11}")
+            print(f"    {name:<27}|{record['build']:>17} {size(record['size']):>11}  {environment.channel_url(record)}")
+        print(f"    {'-' * 60}\n{'Total:':>49} {size(sum(r['size'] or 0 for r in fetch)):>11}")
     changed = {r["name"]: r for r in plan.unlink}
     linked = {r["name"] for r in plan.link}
     _table(
@@ -94,7 +165,7 @@ def success(plan: "Plan", fetched: Iterable[Record], *, dry_run: bool = False) -
     for key, group in (("LINK", plan.link), ("UNLINK", plan.unlink)):
         if group:
             actions[key] = [environment.summary(r) for r in group]
-    as_json({"actions": actions, "prefix": str(plan.prefix), "success": True} | ({"dry_run": True} if dry_run else {}))
+    as_json({"success": True, "actions": actions, "prefix": str(plan.prefix)} | ({"dry_run": True} if dry_run else {}))
 
 
 def activation_hint(name: str) -> None:
@@ -126,8 +197,9 @@ def _older(new: Record, old: Record) -> bool:
     return Version(new["version"]) < Version(old["version"])
 
 
-def _size(size: int | None) -> str:
-    value = float(size or 0)
+def size(number: int | None) -> str:
+    """Bytes, for people."""
+    value = float(number or 0)
     for unit in ("B", "KB", "MB"):
         if value < 1024 or unit == "MB":
             break

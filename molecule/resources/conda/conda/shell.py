@@ -9,12 +9,26 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from . import environment
-from .condarc import ROOT, Config
-from .exceptions import ArgumentError, EnvironmentLocationNotFound, EnvironmentNameNotFound
+from . import MODERN, environment
+from .condarc import AUTO_ACTIVATE, ROOT, Config
+from .exceptions import ArgumentError, CondaError, EnvironmentLocationNotFound, EnvironmentNameNotFound
 
 Variables = dict[str, str | None]  # None: unset
 RC_FILES = {"bash": ".bashrc", "zsh": ".zshrc", "tcsh": ".tcshrc"}
+# What `conda init` goes through; those for other shells are not here.
+OURS = (
+    "condabin/conda",
+    "bin/conda",
+    "bin/conda-env",
+    "bin/activate",
+    "bin/deactivate",
+    "etc/profile.d/conda.sh",
+    "etc/fish/conf.d/conda.fish",
+    "shell/condabin/Conda.psm1",
+    "shell/condabin/conda-hook.ps1",
+    "lib/python3.11/site-packages/xontrib/conda.xsh",
+    "etc/profile.d/conda.csh",
+)
 
 
 def activation(config: Config, prefix: Path, environ: Mapping[str, str]) -> tuple[Variables, list[Path]]:
@@ -98,7 +112,7 @@ def hook(config: Config, shell: str, words: list[str]) -> None:
     match words:
         case ["hook"]:
             print((ROOT / f"etc/profile.d/conda.{'csh' if dialect is csh else 'sh'}").read_text())
-            if config["auto_activate_base"]:
+            if config[AUTO_ACTIVATE]:
                 print("conda activate base")
         case ["activate", *names] if len(names) < 2:
             print(dialect(*activation(config, _wanted(config, names[0] if names else "base"), os.environ)))
@@ -118,6 +132,11 @@ def _wanted(config: Config, name: str) -> Path:
     return prefix
 
 
+def not_a_function(args: argparse.Namespace, _config: Config) -> None:
+    """`conda activate` without the shell function; older conda does not know the command at all."""
+    raise CondaError(f"Run 'conda init' before 'conda {args.command}'")
+
+
 def run(args: argparse.Namespace, config: Config) -> int:
     """A command in an environment; its exit code is ours."""
     prefix = environment.existing(config, args.name, args.prefix)
@@ -128,7 +147,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     if code:
         command = " ".join(args.command_line)
         print(
-            f"\nERROR conda.cli.main_run:execute(49): `conda run {command}` failed. (See above for error)",
+            f"\nERROR conda.cli.main_run:execute({148 if MODERN else 49}): `conda run {command}` failed. (See above for error)",
             file=sys.stderr,
         )
     return code
@@ -137,25 +156,20 @@ def run(args: argparse.Namespace, config: Config) -> int:
 def init(args: argparse.Namespace, _config: Config) -> None:
     """Write or take away the block in the shells' start files."""
     if unknown := set(args.shells) - RC_FILES.keys():
-        raise ArgumentError(
-            f"argument SHELLS: invalid choice: {min(unknown)!r} (choose from {', '.join(map(repr, RC_FILES))})"
-        )
-    ours = (
-        "condabin/conda",
-        "bin/conda",
-        "bin/activate",
-        "bin/deactivate",
-        "etc/profile.d/conda.sh",
-        "etc/profile.d/conda.csh",
-    )
-    for name in ours:
-        print(f"no change     {ROOT / name}")
+        known = ", ".join(map(repr, RC_FILES))
+        error = f"argument SHELLS: invalid choice: {min(unknown)!r} (choose from {known})"
+        print(f"usage: conda init [SHELLS ...]\nconda init: error: {error}", file=sys.stderr)
+        raise SystemExit(2)
+    for name in OURS:
+        if not (MODERN and name == "bin/conda-env"):
+            print(f"no change     {ROOT / name}")
     changed = [_init_file(Path.home() / RC_FILES[shell], shell, args) for shell in args.shells or ["bash"]]
-    print(
-        "\n==> For changes to take effect, close and re-open your current shell. <==\n"
-        if any(changed)
-        else "No action taken."
-    )
+    if not any(changed):
+        print("No action taken.")
+    elif MODERN and args.dry_run:
+        print("\n==> DRY RUN: The above changes would have been made. NO ACTUAL CHANGES WERE MADE. <==\n")
+    else:
+        print("\n==> For changes to take effect, close and re-open your current shell. <==\n")
 
 
 def _init_file(path: Path, shell: str, args: argparse.Namespace) -> bool:

@@ -2,6 +2,7 @@
 """list, info, env, config: what conda tells."""
 
 import argparse
+import datetime
 import os
 import re
 import sys
@@ -9,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import __version__, condarc, environment, output
+from . import MODERN, __version__, condarc, environment, output
 from .condarc import ROOT, Config
+from .exceptions import CondaValueError
 
 
 def list_packages(args: argparse.Namespace, config: Config) -> None:
@@ -21,10 +23,13 @@ def list_packages(args: argparse.Namespace, config: Config) -> None:
     if args.regex:
         pattern = re.compile(f"^{args.regex}$" if args.full_name else args.regex, re.IGNORECASE)
         chosen = [r for r in chosen if pattern.search(r["name"])]
+        if MODERN and not chosen:
+            raise CondaValueError(f"No packages match '{args.regex}'.")
     if args.explicit:
         print(_file_header() + "@EXPLICIT")
+        kind = "md5" if args.md5 else "sha256" if MODERN and args.sha256 else ""
         for record in (r for r in chosen if r["url"]):
-            print(record["url"] + (f"#{record['md5']}" if args.md5 else ""))
+            print(record["url"] + (f"#{record[kind]}" if kind else ""))
     elif args.export:
         print(_file_header(), end="")
         for record in chosen:
@@ -32,19 +37,21 @@ def list_packages(args: argparse.Namespace, config: Config) -> None:
     elif args.json:
         output.as_json([environment.summary(r) for r in sorted(chosen, key=lambda r: r["name"])])
     else:
-        print(f"# packages in environment at {prefix}:\n#\n{'# Name':<25} {'Version':<15} {'Build':>15}  Channel")
+        row = "{:<26} {:<16} {:<16} {}" if MODERN else "{:<25} {:<15} {:>15}  {}"
+        print(f"# packages in environment at {prefix}:\n#\n" + row.format("# Name", "Version", "Build", "Channel"))
         for record in sorted(chosen, key=lambda r: r["name"]):
             url = environment.channel_url(record)
             channel = (
                 "pypi" if record["subdir"] == "pypi" else url.removeprefix(f"{config['channel_alias'].rstrip('/')}/")
             )
-            print(f"{record['name']:<25} {record['version']:<15} {record['build']:>15}  {channel}")
+            print(row.format(record["name"], record["version"], record["build"], channel))
 
 
 def _file_header() -> str:
     return (
         "# This file may be used to create an environment using:\n"
         f"# $ conda create --name <env> --file <this file>\n# platform: {environment.subdir()}\n"
+        + (f"# created-by: conda {__version__}\n" if MODERN else "")
     )
 
 
@@ -52,14 +59,32 @@ def env_list(args: argparse.Namespace, config: Config) -> None:
     """The environments."""
     prefixes = environment.all_prefixes(config)
     if args.json:
-        output.as_json({"envs": [str(p) for p in prefixes]})
+        details = {"envs_details": {str(p): _details(config, p) for p in prefixes}} if MODERN else {}
+        output.as_json({"envs": [str(p) for p in prefixes], **details})
         return
-    print("# conda environments:\n#")
+    print("\n# conda environments:\n#\n# * -> active\n# + -> frozen" if MODERN else "# conda environments:\n#")
     for prefix in prefixes:
         name = environment.display_name(config, prefix)
         active = "*" if os.environ.get("CONDA_PREFIX") == str(prefix) else " "
         print(f"{'' if name == str(prefix) else name:<21}  {active} {prefix}")
     print()
+
+
+def _details(config: Config, prefix: Path) -> dict[str, Any]:
+    created = prefix / "conda-meta/created_at"
+    return {
+        "name": environment.display_name(config, prefix),
+        "created": _moment(float(created.read_text())) if created.is_file() else None,
+        "last_modified": _moment((prefix / "conda-meta/history").stat().st_mtime),
+        "active": os.environ.get("CONDA_PREFIX") == str(prefix),
+        "base": prefix == ROOT,
+        "frozen": False,
+        "writable": os.access(prefix / "conda-meta", os.W_OK),
+    }
+
+
+def _moment(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
 
 
 def env_export(args: argparse.Namespace, config: Config) -> None:
@@ -75,7 +100,7 @@ def env_export(args: argparse.Namespace, config: Config) -> None:
     data = {
         "name": environment.display_name(config, prefix),
         "channels": list(dict.fromkeys(config["channels"])),
-        "dependencies": depends,
+        **({"dependencies": depends} if depends or MODERN else {}),
         "prefix": str(prefix),
     }
     if args.json:
@@ -92,6 +117,8 @@ def info(args: argparse.Namespace, config: Config) -> None:
     if args.envs:
         env_list(args, config)
         return
+    for path, data in condarc.sources().items():
+        condarc.check(data, str(path))
     facts = _facts(config)
     if args.json:
         output.as_json(facts)
@@ -105,15 +132,20 @@ def info(args: argparse.Namespace, config: Config) -> None:
         "populated config files": facts["config_files"],
         "conda version": facts["conda_version"],
         "stand-in": facts["stand_in"],
+        "conda-build version": facts["conda_build_version"],
         "python version": facts["python_version"],
+        **({"solver": config["solver"]} if MODERN else {}),
         "virtual packages": ["=".join(package) for package in facts["virtual_pkgs"]],
         "base environment": f"{ROOT}  ({writable})",
+        "conda av data dir": facts["av_data_dir"],
+        "conda av metadata url": facts["av_metadata_url_base"],
         "channel URLs": facts["channels"],
         "package cache": facts["pkgs_dirs"],
         "envs directories": facts["envs_dirs"],
         "platform": facts["platform"],
         "user-agent": facts["user_agent"],
         "UID:GID": f"{facts['UID']}:{facts['GID']}",
+        "netrc file": facts["netrc_file"],
         "offline mode": facts["offline"],
     }
     print()
@@ -131,6 +163,7 @@ def _facts(config: Config) -> dict[str, Any]:
     kernel = os.uname().release
     virtual = [
         ["__archspec", "1", os.uname().machine],
+        *([["__conda", __version__, "0"]] if MODERN else []),
         ["__glibc", glibc, "0"],
         ["__linux", kernel.split("-")[0], "0"],
         ["__unix", "0", "0"],
@@ -141,6 +174,9 @@ def _facts(config: Config) -> dict[str, Any]:
         "active_prefix": active,
         "active_prefix_name": environment.display_name(config, Path(active)) if active else None,
         "channels": [f"{url}/{subdir}" for url in _channel_urls(config) for subdir in (environment.subdir(), "noarch")],
+        "av_data_dir": str(ROOT / "etc/conda"),
+        "av_metadata_url_base": None,
+        "conda_build_version": "not installed",
         "conda_env_version": __version__,
         "conda_location": str(Path(__file__).parent),
         "conda_prefix": str(ROOT),
@@ -150,7 +186,10 @@ def _facts(config: Config) -> dict[str, Any]:
         "default_prefix": active or str(ROOT),
         "envs": [str(path) for path in environment.all_prefixes(config)],
         "envs_dirs": [str(path) for path in environment.envs_dirs(config)],
+        "env_vars": {"CONDA_ROOT": str(ROOT), "PATH": os.environ.get("PATH", "<not set>")},
+        "netrc_file": None,
         "offline": config["offline"],
+        "site_dirs": [],
         "pkgs_dirs": [str(path) for path in environment.pkgs_dirs(config)],
         "platform": environment.subdir(),
         "python_version": f"{python}.final.0",
@@ -180,7 +219,7 @@ def config_command(args: argparse.Namespace, config: Config) -> None:
     if args.show_sources:
         files = {str(p): dict(data) for p, data in condarc.sources().items()}
         if args.json:
-            output.as_json(files)
+            output.as_json({**files, "cmd_line": {"json": True}})
         else:
             for name, data in files.items():
                 print(f"==> {name} <==", *condarc.as_text(dict(sorted(data.items()))), "", sep="\n")
@@ -198,7 +237,7 @@ def config_command(args: argparse.Namespace, config: Config) -> None:
         if not args.json:
             print(*warnings, sep="\n", end="\n" if warnings else "", file=sys.stderr)
     if args.json:
-        output.as_json({"get": got, "rc_path": str(path), "success": True, "warnings": warnings})
+        output.as_json({"success": True, "rc_path": str(path), "warnings": warnings, "get": got})
 
 
 def _commands(data: Mapping[str, Any]) -> list[str]:
@@ -206,7 +245,7 @@ def _commands(data: Mapping[str, Any]) -> list[str]:
     lines = []
     for key, value in data.items():
         if isinstance(value, list):  # --add puts on top, so the last comes first
-            notes = {0: "   # lowest priority", len(value) - 1: "   # highest priority"} if key == "channels" else {}
+            notes = {len(value) - 1: "   # highest priority", 0: "   # lowest priority"} if key == "channels" else {}
             lines += [f"--add {key} {item!r}{notes.get(i, '')}" for i, item in enumerate(reversed(value))]
         else:
             lines.append(f"--set {key} {value}")

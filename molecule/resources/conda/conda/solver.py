@@ -4,6 +4,7 @@
 import asyncio
 import os
 import re
+import sys
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,23 +19,34 @@ from rattler import (
     PrefixRecord,
     RepoDataRecord,
     SourceConfig,
+    Version,
     VirtualPackage,
     install,
     solve,
 )
 from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
 
-from .condarc import Config
-from .environment import Record, dist_name, pkgs_dirs, subdir
+from . import MODERN, __version__
+from .condarc import Config, check
+from .environment import Record, channel_url, dist_name, pkgs_dirs, records, subdir
 from .exceptions import (
     ChecksumMismatchError,
     CondaError,
     CondaHTTPError,
     CondaValueError,
-    PackagesNotFoundError,
+    InvalidMatchSpec,
+    OfflineError,
     ParseError,
+    RattlerUnsatisfiableError,
     UnavailableInvalidChannel,
     UnsatisfiableError,
+    not_in_channels,
+)
+
+EXPLICIT_URL = re.compile(
+    r"(?P<channel>\w+://.*)/(?P<subdir>[^/]+)/(?P<dist>(?P<name>[^/]+)-[^-/]+-[^-/]+?)\.(conda|tar\.bz2)"
+    # conda takes sha256 since 24.9 (https://github.com/conda/conda/pull/14048)
+    r"(#((?P<md5>[0-9a-f]{32})" + (r"|(sha256:)?(?P<sha256>[0-9a-f]{64})" if MODERN else "|(?P<sha256>(?!))") + "))?"
 )
 
 
@@ -60,6 +72,11 @@ def match_spec(spec: str) -> MatchSpec:
             raise InvalidMatchSpecError(spec)
         return MatchSpec(spec)
     except InvalidMatchSpecError as error:
+        if MODERN:
+            version = spec.partition("==")[2]
+            raise InvalidMatchSpec(
+                f"Invalid spec {spec!r}: Invalid version {version!r}: invalid character(s)"
+            ) from error
         raise CondaValueError(f"invalid package specification: {spec}") from error
 
 
@@ -67,17 +84,25 @@ class Solver:
     """Finds packages in channels and links them."""
 
     def __init__(self, config: Config, urls: Sequence[str]) -> None:
+        check(config)
         self.config, self.urls = config, urls
         self.platforms = [subdir(), "noarch"]
         self.pkgs = next((d for d in pkgs_dirs(config) if _writable(d)), None)
         if self.pkgs is None:
             raise CondaError(f"No writeable pkgs directories configured.\n{pkgs_dirs(config)}")
+        os.environ.update({f"{scheme}_proxy": url for scheme, url in config["proxy_servers"].items()})
         self.client = Client.default_client(
             max_retries=int(config["remote_max_retries"]), timeout=round(float(config["remote_read_timeout_secs"])) or 1
         )
         action = "force-cache-only" if config["offline"] else "cache-or-fetch"
         plain = SourceConfig(zstd_enabled=False, bz2_enabled=False, sharded_enabled=False, cache_action=action)
         self.gateway = Gateway(cache_dir=self.pkgs / "cache", default_config=plain, client=self.client)
+
+    @staticmethod
+    def check(specs: Iterable[str]) -> None:
+        """Refuse specifications that cannot be read."""
+        for spec in specs:
+            match_spec(spec)
 
     def collect(self, specs: Iterable[str]) -> list[RepoDataRecord]:
         """All packages of the channels with the names of these specifications."""
@@ -86,13 +111,19 @@ class Solver:
             answer = _wait(self.gateway.query(self.urls, self.platforms, names, recursive=False))
         return [record for group in answer for record in group]
 
-    def solve(self, specs: Sequence[str], available: Iterable[RepoDataRecord], locked: Iterable[Path]) -> list[Record]:
-        """The packages that should be installed for these specifications; `locked`: conda-meta files of what to keep if possible."""
+    def solve(
+        self, specs: Sequence[str], available: Iterable[RepoDataRecord], locked: Iterable[Path], *, frozen: bool = False
+    ) -> list[Record]:
+        """
+        The packages that should be installed for these specifications.
+
+        `locked`: conda-meta files of what to keep if possible, or, if `frozen`, in any case.
+        """
         parsed = [match_spec(spec) for spec in specs]
         installed = [PrefixRecord.from_path(path) for path in locked]
         there = [*available, *installed]
         if missing := [spec for spec, match in zip(specs, parsed, strict=True) if not any(map(match.matches, there))]:
-            raise self._not_found(missing)
+            raise not_in_channels(missing, self.urls, self.platforms)
         priority = ChannelPriority.Strict if self.config["channel_priority"] == "strict" else ChannelPriority.Disabled
         try:
             with _conda_words():
@@ -102,61 +133,69 @@ class Solver:
                     gateway=self.gateway,
                     platforms=self.platforms,
                     locked_packages=installed,
+                    pinned_packages=installed if frozen else None,
                     virtual_packages=VirtualPackage.detect(),
                     channel_priority=priority,
                     add_pip_as_python_dependency=bool(self.config["add_pip_as_python_dependency"]),
                 )
                 return [as_record(record) for record in _wait(work)]
         except SolverError as error:
+            if MODERN:
+                raise RattlerUnsatisfiableError(str(error), allow_retry=False) from error
             raise UnsatisfiableError(
                 "The following specifications were found to be incompatible with each other:\n\n"
                 f"Output in format: Requested package -> Available versions\n\n{error}"
             ) from error
 
+    @staticmethod
+    def check_explicit(lines: Iterable[str]) -> None:
+        """Refuse lines that are no URLs of packages, or have digests of a kind that this conda does not know."""
+        for line in lines:
+            if not EXPLICIT_URL.fullmatch(line):
+                where = line if "://" in line else f"{Path.cwd().as_uri()}/{line}"
+                raise ParseError(f"Could not parse explicit URL: {where}")
+
     def explicit(self, lines: Iterable[str]) -> list[Record]:
-        """The packages that an @EXPLICIT file names by URL and md5."""
+        """The packages that an @EXPLICIT file names by URL and digest."""
         found = []
         for line in lines:
-            url, _, md5 = line.partition("#")
-            match = re.fullmatch(
-                r"(?P<channel>\w+://.*)/(?P<subdir>[^/]+)/(?P<dist>(?P<name>[^/]+)-[^-/]+-[^-/]+?)\.(conda|tar\.bz2)",
-                url,
-            )
-            if not match:
-                raise ParseError(f"Could not parse explicit URL: {url}")
+            match = EXPLICIT_URL.fullmatch(line)
+            url = line.partition("#")[0]
             with _conda_words():
                 answer = _wait(
                     self.gateway.query([match["channel"]], [match["subdir"]], [match["name"]], recursive=False)
                 )
             record = next((r for group in answer for r in group if r.url == url), None)
             if record is None:
-                raise CondaHTTPError("404 FILE NOT FOUND", url)
-            if (
-                md5 and record.md5 and record.md5.hex() != md5 and not url.startswith("file:")
-            ):  # conda does not check files
-                raise ChecksumMismatchError(
-                    "Conda detected a mismatch between the expected content and downloaded content\n"
-                    f"for url '{url}'.\n  download saved to: {self.pkgs}/{match['dist']}.conda\n"
-                    f"  expected md5: {md5}\n  actual md5: {record.md5.hex()}\n"
-                )
+                raise CondaHTTPError("404 File not found" if MODERN else "404 FILE NOT FOUND", url)
+            for kind, got in (("md5", record.md5), ("sha256", record.sha256)):
+                expected = match[kind]
+                if expected and got and got.hex() != expected and not url.startswith("file:"):  # conda checks no files
+                    target = f"{self.pkgs}/{url.rpartition('/')[2]}"
+                    raise ChecksumMismatchError(
+                        "Conda detected a mismatch between the expected content and downloaded content\n"
+                        f"for url '{url}'.\n  download saved to: {target}\n"
+                        f"  expected {kind}: {expected}\n  actual {kind}: {got.hex()}\n",
+                        actual_checksum=got.hex(),
+                        checksum_type=kind,
+                        expected_checksum=expected,
+                        target_full_path=target,
+                        url=url,
+                    )
             found.append(as_record(record))
         return found
 
-    def link(self, prefix: Path, solution: Sequence[Record]) -> None:
-        """Make the prefix hold exactly these packages."""
-        if self.config["offline"] and (
-            missing := [r["url"] for r in self.to_fetch(solution) if not r["url"].startswith("file:")]
-        ):
-            raise CondaError(
-                "\n".join(
-                    f"EnforceUnusedAdapter called with url {url}\nThis command is using a remote connection in offline mode.\n"
-                    for url in missing
-                )
-            )
+    def link(self, prefix: Path, solution: Sequence[Record], anew: Iterable[str] = ()) -> None:
+        """Make the prefix hold exactly these packages; those named `anew` are linked even if they are there."""
+        if self.config["offline"]:
+            for record in self.to_fetch(solution):
+                if not record["url"].startswith("file:"):
+                    raise OfflineError(record["url"])
         with _conda_words():
             work = install(
                 [record["_rattler"] for record in solution],
                 target_prefix=prefix,
+                reinstall_packages=set(anew) & {record["name"] for record in records(prefix)},
                 package_cache=PackageCache(self.pkgs),
                 client=self.client,
                 show_progress=False,
@@ -172,18 +211,16 @@ class Solver:
         """Those that are not in the package cache yet."""
         return [record for record in solution if not (self.pkgs / dist_name(record) / "info").is_dir()]
 
-    def _not_found(self, missing: Sequence[str]) -> PackagesNotFoundError:
-        subdirs = [f"{url}/{platform}" for url in self.urls for platform in self.platforms]
-        formatted = "\n".join(f"  - {url}" for url in subdirs)
-        return PackagesNotFoundError(
-            "The following packages are not available from current channels:\n\n"
-            + "".join(f"  - {spec}\n" for spec in missing)
-            + f"\nCurrent channels:\n\n{formatted}\n\nTo search for alternate channels that may provide the conda package you're\n"
-            "looking for, navigate to\n\n    https://anaconda.org\n\nand use the search bar at the top of the page.\n",
-            packages=missing,
-            channel_urls=subdirs,
-            channels_formatted=formatted,
-        )
+    def newer_conda(self) -> tuple[str, str] | None:
+        """Channel and version of a newer conda, where this one came from and if older conda would say so."""
+        if MODERN or self.config["offline"] or not self.config["notify_outdated_conda"]:
+            return None
+        own = next((channel_url(r).rpartition("/")[2] for r in records(Path(sys.prefix)) if r["name"] == "conda"), "")
+        urls = [url for url in self.urls if url.rpartition("/")[2] == own]
+        with _conda_words():
+            answer = _wait(self.gateway.query(urls, self.platforms, ["conda"], recursive=False))
+        newest = max((record.version for group in answer for record in group), default=None)
+        return (urls[0], str(newest)) if newest and newest > Version(__version__) else None
 
 
 def as_record(record: RepoDataRecord) -> Record:
@@ -200,9 +237,11 @@ def as_record(record: RepoDataRecord) -> Record:
         "md5": record.md5.hex() if record.md5 else None,
         "name": record.name.normalized,
         "platform": record.platform,
+        **({"noarch": "python", "package_type": "noarch_python"} if record.noarch.python else {}),
         "sha256": record.sha256.hex() if record.sha256 else None,
         "size": record.size,
         "subdir": str(record.subdir),
+        "timestamp": round(record.timestamp.timestamp() * 1000) if record.timestamp else None,
         "url": record.url,
         "version": str(record.version),
         "_rattler": record,
@@ -228,23 +267,15 @@ def _conda_words() -> Iterator[None]:
     except Exception as error:
         text = str(error)
         if match := re.search(r"could not find subdir '.*' in channel '(.*?)/?'", text):
-            url = match[1]
-            raise UnavailableInvalidChannel(
-                f"HTTP 404 UNAVAILABLE OR INVALID for channel {url.rpartition('/')[2]} <{url}>\n\n"
-                "The channel is not accessible or is invalid.\n\nYou will need to adjust your conda configuration to proceed.\n"
-                "Use `conda config --show channels` to view your configuration's current state,\n"
-                "and use `conda config --show-sources` to view config file locations.\n",
-                channel_name=url.rpartition("/")[2],
-                channel_url=url,
-            ) from error
+            raise UnavailableInvalidChannel(match[1]) from error
         if match := re.search(r"HTTP status \w+ error \((\d+) (.*?)\) for url \((.*?)\)", text):
             raise CondaHTTPError(f"{match[1]} {match[2].upper()}", match[3]) from error
         if match := re.search(r"error sending request for url \((.*?)\)", text):
-            raise CondaHTTPError("000 CONNECTION FAILED", match[1]) from error
+            source = "repodata.json" if MODERN else "current_repodata.json"  # the first that conda asks for
+            url = re.sub(r"/[^/]+/repodata\.json.*", f"/{subdir()}/{source}", match[1])
+            raise CondaHTTPError("000 CONNECTION FAILED", url) from error
         if match := re.search(r"no usable repodata cache for (\S+)", text):
-            raise CondaError(
-                f"EnforceUnusedAdapter called with url {match[1]}\nThis command is using a remote connection in offline mode.\n"
-            ) from error
+            raise OfflineError(match[1]) from error
         if re.search(r"(?i)invalid checksum|hash mismatch|invalid zip", text):
             raise ChecksumMismatchError(
                 f"Conda detected a mismatch between the expected content and downloaded content\n{text}"
