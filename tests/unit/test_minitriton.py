@@ -3,16 +3,23 @@
 
 import subprocess
 import sys
+import threading
+import time
+from http.client import IncompleteRead
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
+import requests
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "molecule/resources"))
 
-from minitriton import access, cluster, network, services, users  # noqa: E402
+from minitriton import access, cluster, faults, homes, network, services, users  # noqa: E402
 from minitriton.ui import Refusal  # noqa: E402
 
 IMAGE = ROOT / "molecule/resources/image"
@@ -91,6 +98,92 @@ def test_bad_names_are_refused(name):
         users.check_names(name)
 
 
+@pytest.mark.parametrize("size", ["", "900", "900MB", "0M", "1.5G", "-1M", "5%"])
+def test_a_home_has_a_size_that_can_be_mounted(size, tmp_path):
+    with pytest.raises(Refusal, match="900M"):
+        homes.resize(tmp_path, size, read_only=False)
+
+
+@pytest.mark.parametrize(
+    ("fault", "amount", "said"),
+    [
+        ("up", None, ""),
+        ("down", None, "down"),
+        ("slow", None, "slow 102400"),
+        ("slow", "5k", "slow 5120"),
+        ("cut", "2M", "cut 2097152"),
+        ("cut", "7", "cut 7"),
+    ],
+)
+def test_a_fault_of_the_mirror_in_the_servers_words(fault, amount, said):
+    assert faults.words(fault, amount) == said
+
+
+@pytest.mark.parametrize(
+    ("fault", "amount"), [("up", "5k"), ("down", "1"), ("slow", "0"), ("cut", "fast"), ("cut", "5%")]
+)
+def test_an_amount_without_a_meaning_is_refused(fault, amount):
+    with pytest.raises(Refusal, match=f"mirror {fault} {amount}"):
+        faults.words(fault, amount)
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """The mirror's own server over `tmp_path/srv`; returns its module and its address."""
+    loader = SourceFileLoader("mirror_server", str(IMAGE / "overlay/opt/minitriton/mirror"))
+    module = module_from_spec(spec_from_loader(loader.name, loader))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # what lies in the image's folder is part of its key
+    loader.exec_module(module)
+    (tmp_path / "srv").mkdir()
+    monkeypatch.setattr(module, "ROOT", str(tmp_path / "srv"))
+    monkeypatch.setattr(module, "FAULT", tmp_path / "fault")
+    server = module.Server(("127.0.0.1", 0), module.Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "said"),
+    [(None, 200, b"0123456789"), ("bytes=4-", 206, b"456789"), ("bytes=9-", 206, b"9"), ("bytes=10-", 416, None)],
+)
+def test_the_mirror_continues_a_download(mirror, tmp_path, asked, status, said):
+    (tmp_path / "srv/file").write_bytes(b"0123456789")
+    answer = requests.get(f"{mirror}/file", headers={"Range": asked}, timeout=10)
+    assert answer.status_code == status
+    assert said is None or answer.content == said
+
+
+def test_the_mirrors_faults_are_what_they_say(mirror, tmp_path):
+    payload = bytes(range(256)) * 400
+    (tmp_path / "srv/package.conda").write_bytes(payload)
+    (tmp_path / "srv/repodata.json").write_text("{}")
+    fault = tmp_path / "fault"
+
+    def get(name="package.conda", **headers):
+        with urlopen(Request(f"{mirror}/{name}", headers=headers), timeout=10) as answer:
+            try:
+                return answer.read()
+            except IncompleteRead as cut:
+                return cut.partial
+
+    fault.write_text("cut 1000\n")
+    assert get() == payload[:1000]
+    assert get(Range="bytes=500-") == payload[500:1500]
+    fault.write_text("garble\n")
+    assert len(get()) == len(payload) and get() != payload
+    assert get("repodata.json") == b"{}"
+    fault.write_text("slow 200000\n")
+    started = time.monotonic()
+    assert get() == payload
+    assert time.monotonic() - started > len(payload) / 200000 - 0.05
+    fault.unlink()
+    assert get() == payload
+
+
 @pytest.fixture
 def environ(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
@@ -143,6 +236,7 @@ def test_the_image_has_no_python_for_users():
     packages = [line for line in (IMAGE / "packages.txt").read_text().splitlines() if not line.startswith("#")]
     assert packages == sorted(packages)
     assert "python3" not in packages and "python3.11" in packages  # the latter's binary is moved off PATH by `build`
+    assert "acl" not in packages  # no setfacl
 
 
 def test_no_podman_says_the_remedy(tmp_path):

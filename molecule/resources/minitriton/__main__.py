@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 
+from . import faults
 from .cluster import Cluster
 from .ui import Refusal
 
@@ -25,6 +26,18 @@ def parser() -> argparse.ArgumentParser:
     user.add_argument("name")
     user.add_argument("--project", default="demo", help="its folder is /scratch/PROJECT/NAME (default: %(default)s)")
     user.add_argument("--fresh", action="store_true", help="end all that the user runs and empty its home first")
+    user.add_argument(
+        "--home-size", metavar="SIZE", help="its home holds no more than this, such as 900M; changes at any time"
+    )
+    user.add_argument("--read-only", action="store_true", help="with --home-size: nothing can be written to its home")
+    mirror = commands.add_parser("mirror", help="break the mirror, or mend it with `up`")
+    mirror.add_argument(
+        "fault",
+        choices=faults.AMOUNTS,
+        help="slow: bytes a second; cut: answers end after so many bytes; "
+        "garble: files are damaged; down: nothing listens",
+    )
+    mirror.add_argument("amount", nargs="?", help="of bytes, as 500k or 20M, for slow and cut")
     execute = commands.add_parser("exec", help="run a command as root on a node")
     execute.add_argument("node")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="command")
@@ -43,7 +56,9 @@ def main() -> int:
             case "status":
                 return 0 if cluster.status() else 1
             case "user":
-                cluster.user(options.name, options.project, options.fresh)
+                cluster.user(options.name, options.project, options.fresh, options.home_size, options.read_only)
+            case "mirror":
+                cluster.mirror(options.fault, options.amount)
             case "exec":
                 argv = cluster.exec_argv(options.node, options.argv or ["bash", "-l"])
                 os.execvp(argv[0], argv)

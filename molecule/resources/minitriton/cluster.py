@@ -11,12 +11,12 @@ from pathlib import Path
 
 import yaml
 
-from . import access, network, parts, services, users
+from . import access, faults, homes, network, parts, services, users
 from .podman import Podman, as_root
 from .ui import Refusal, stage
 
 SPEC = Path(__file__).with_name("cluster.yml")
-SHARED = {"home": "/home", "scratch": "/scratch", "lsf": "/opt/lsf", "accounts": "/var/lib/extrausers"}
+SHARED = {"home": "/home:rslave", "scratch": "/scratch", "lsf": "/opt/lsf", "accounts": "/var/lib/extrausers"}
 
 
 class Cluster:
@@ -75,14 +75,19 @@ class Cluster:
                 changed = self._converge(image, channel, lsf_key, networks)
                 address = {host: networks.address("eth0", index) for index, host in enumerate(self.hosts)}
                 self._write_access(address, networks, channel)
+                faults.put(self.podman, self.container("mirror"), faults.words("up", None))
+                services.wait_mirror(str(address["mirror"]), listens=True)
             if changed:
                 with stage("services"):
                     services.wait(self.podman, self.hosts, address, self.container)
-            demo = self.spec["demo"]
-            if not (self.state / "home" / demo["user"]).exists():
+            accounts = [self.spec["demo"], self.spec["support"]]
+            if missing := [account for account in accounts if not (self.state / "home" / account["user"]).exists()]:
                 changed = True
-                with stage("account"):
-                    users.make(self.podman, self.container("login"), self.state, demo["user"], demo["project"])
+                with stage("accounts"):
+                    for account in missing:
+                        users.make(
+                            self.podman, self.container("login"), self.state, account["user"], account["project"]
+                        )
             print(f"{self.name} ({self.arch}): {'up' if changed else 'nothing to do'}")
 
     def down(self) -> None:
@@ -94,6 +99,7 @@ class Cluster:
                 subprocess.run(hang_up, capture_output=True, check=False, timeout=15)
             ours = [net["name"] for net in self.podman.json("network", "ls", "--filter", f"label={self.label}")]
             network.remove(self.podman, ours)
+            homes.unshare(self.state / "home")
             subprocess.run(as_root("rm", "-rf", "--", str(self.state)), check=True, timeout=300)
 
     def status(self) -> bool:
@@ -108,16 +114,31 @@ class Cluster:
             )
         return set(states.values()) == {"running"}
 
-    def user(self, name: str, project: str, fresh: bool) -> None:
+    def user(self, name: str, project: str, fresh: bool, home_size: str | None, read_only: bool) -> None:
         users.check_names(name, project)
+        home = self.state / "home" / name
+        if read_only and not home_size:
+            raise Refusal(
+                "--read-only", "only a home with a size can be made read-only", "add --home-size, such as 900M"
+            )
         with self._locked(), stage(f"user {name}"):
             self._need_nodes()
             if fresh:
                 nodes = {
                     host: self.container(host) for host, node in self.hosts.items() if "mirror" not in node["services"]
                 }
+                homes.release(home)
                 users.wipe(self.podman, nodes, name)
             users.make(self.podman, self.container("login"), self.state, name, project)
+            if home_size:
+                homes.resize(home, home_size, read_only)
+
+    def mirror(self, fault: str, amount: str | None) -> None:
+        said = faults.words(fault, amount)
+        with self._locked():
+            self._need_nodes()
+            faults.put(self.podman, self.container("mirror"), said)
+            services.wait_mirror(self.facts()["mirror_address"], listens=fault != "down")
 
     def exec_argv(self, node: str, command: list[str]) -> list[str]:
         if node not in self.hosts:
@@ -144,6 +165,7 @@ class Cluster:
     def _folders(self) -> None:
         for folder in SHARED:
             (self.state / folder).mkdir(parents=True, exist_ok=True)
+        homes.share(self.state / "home")
         for file in ("passwd", "group", "shadow"):
             (self.state / "accounts" / file).touch()
 
@@ -219,7 +241,9 @@ class Cluster:
             "arch": self.arch,
             "nodes": list(self.hosts),
             "login_address": str(address["login"]),
+            "mirror_address": str(address["mirror"]),
             "ib0_subnet": str(networks.ib0),
+            "channel": str(channel),
             "installer": installer["file"],
             "installer_sha256": installer["sha256"],
         }

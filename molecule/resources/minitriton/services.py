@@ -37,6 +37,19 @@ def wait(
             until(lambda host=host: host in _lsf_hosts(podman, container("login")), host, "not `ok` in bhosts on login")
 
 
+def wait_mirror(address: str, listens: bool) -> None:
+    """Until a fault of the mirror has come true, or is mended."""
+    deadline = time.monotonic() + 30
+    while _listens((address, PORTS["mirror"])) != listens:
+        if time.monotonic() > deadline:
+            raise Refusal(
+                f"mirror: {'does not listen' if listens else 'still listens'} on {address}",
+                "its server follows `scripts/minitriton mirror` within 30 s",
+                "scripts/minitriton up makes it anew after `scripts/minitriton down`",
+            )
+        time.sleep(0.2)
+
+
 def _listens(address: tuple[str, int]) -> bool:
     try:
         socket.create_connection(address, timeout=5).close()
