@@ -32,13 +32,23 @@ options:
           - V(block) keeps O(files[].content) between two marker lines in a text file, at its end if it's new there.
             Empty content takes the block out.
           - V(text) makes the whole file equal to O(files[].content).
+          - What else stands in a YAML file stays to the byte. A mapping between braces is written anew as a whole.
         type: str
         choices: [yaml, json, block, text]
         required: true
       content:
-        description: A mapping for V(yaml) and V(json), a string for V(block) and V(text).
+        description:
+          - A mapping for V(yaml) and V(json), a string for V(block) and V(text).
+          - May be left out beside O(files[].absent).
         type: raw
-        required: true
+      absent:
+        description:
+          - Keys to take out of V(yaml) and V(json), each with the value that it must have to go. A key with another value,
+            or without one here, is the user's and stays.
+          - A mapping that has lost all of its keys goes too.
+          - Comes before O(files[].content).
+        type: dict
+        default: {}
       mode:
         description:
           - Permissions of the file, new or old, as a quoted octal number.
@@ -74,10 +84,12 @@ options:
     default: []
 notes:
   - YAML files need C(ruamel.yaml) in the Python that runs the module. The base of a conda installation has it.
+  - A file in which nothing is left, not even a comment, is removed, unless it was asked for as V(text). Where a link leads to it,
+    it's left empty.
   - Texts that YAML 1.1 and YAML 1.2 read differently (V(12:00), V(yes)) are written in quotes, since Dask and conda
     don't read the same version.
   - A null of O(files[].content) is written as C(null), and a key that the user left empty, or gave V(~), is as good.
-  - A YAML mapping with an anchor isn't changed, but refused, since it may be used in several places.
+  - What has an anchor in YAML, or comes from a merge key, isn't changed, but refused, since it's used in several places.
 attributes:
   check_mode:
     support: full
@@ -113,6 +125,13 @@ EXAMPLES = r"""
         content: c.NotebookApp.allow_remote_access = True
         mode: '0400'
         secret: true
+
+- name: Take out of conda's configuration what is still as we wrote it
+  user_files:
+    files:
+      - path: ~/.condarc
+        format: yaml
+        absent: {channels: [conda-forge], channel_priority: strict}
 """
 
 RETURN = r"""
@@ -133,8 +152,6 @@ directories:
   elements: str
 """
 
-import io
-import json
 import os
 import re
 import stat
@@ -143,154 +160,7 @@ from pathlib import Path
 
 from ansible.module_utils.atomic_files import back_up, make_folders, write_atomically
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
-
-class RefusedError(Exception):
-    """A file that can't be brought to what is asked; the text says which, why, and what to do."""
-
-
-# ---- text in, text out -----------------------------------------------------------------------------------------
-
-
-def same(one, other):
-    """Equal for a reader of the file: Python alone thinks that 1 is true."""
-    return one == other and isinstance(one, bool) == isinstance(other, bool)
-
-
-def merge(base, wanted, keep=(), plain=lambda value: value, path=()):
-    """Bring the mapping ``base`` to ``wanted`` in place; say whether anything changed.
-
-    ``keep`` holds dotted keys whose present value wins; ``plain`` prepares a new value for the file's format.
-    """
-    changed = False
-    for key, value in wanted.items():
-        here = (*path, key)
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            if merge(base[key], value, keep, plain, here):
-                refuse_shared(base[key], ".".join(here))
-                changed = True
-        elif key not in base:
-            add(base, key, plain(value), nested=bool(path))
-            changed = True
-        elif not same(base[key], value) and not any(".".join(here[:n]) in keep for n in range(1, len(here) + 1)):
-            base[key] = plain(value)
-            changed = True
-    return changed
-
-
-def refuse_shared(mapping, name):
-    """A YAML mapping with an anchor may stand elsewhere too, where nobody asked for the change."""
-    anchor = getattr(mapping, "anchor", None)  # only ruamel.yaml's mappings have one
-    if anchor and anchor.value:
-        raise RefusedError(
-            f"{name} is shared by its anchor &{anchor.value}; write it out where it's used (*{anchor.value})"
-        )
-
-
-def add(base, key, value, nested):
-    """Add a key. In a nested YAML mapping it goes before the last one: the comment lines that ruamel.yaml hangs on
-    that last key belong to what follows the mapping, and would otherwise end up in its middle."""
-    if nested and base and hasattr(base, "insert"):
-        base.insert(len(base) - 1, key, value)
-    else:
-        base[key] = value
-
-
-def merged_json(text, wanted, keep):
-    try:
-        data = json.loads(text) if text.strip() else {}
-    except ValueError as error:
-        raise RefusedError(
-            f"line {error.lineno}: {error.msg}; a JSON file must parse before it can be merged"
-        ) from error
-    if not isinstance(data, dict):
-        raise RefusedError("line 1: the file holds no object ({...}), so there is nothing to merge into")
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n" if merge(data, wanted, keep) else text
-
-
-# Everything else could be a number, a date, a truth value or syntax in one version of YAML or the other.
-PLAIN_YAML = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)\Z)[a-z/_][\w./-]*\Z", re.IGNORECASE | re.ASCII)
-
-# What ruamel.yaml drops: the start marker of the document, with the comments above it.
-YAML_HEAD = re.compile(r"((?:[ ]*(?:#[^\n]*)?\n)*---[ ]*(?:#[^\n]*)?\n)?(.*)", re.DOTALL)
-# A key alone on its line, then what may stand between it and its first mapping key or list item: the user's indentation.
-YAML_KEY = r"^( *)[^\s#-][^\n]*:[ ]*(?:#[^\n]*)?\n(?:[ ]*(?:#[^\n]*)?\n)*\1"
-
-
-def indentation(text):
-    key = re.search(YAML_KEY + r"( +)[^\s#-]", text, re.MULTILINE)
-    item = re.search(YAML_KEY + r"( *)(- +)", text, re.MULTILINE)
-    offset, dash = (len(item[2]), len(item[3])) if item else (0, 2)
-    return {"mapping": len(key[2]) if key else 2, "sequence": offset + dash, "offset": offset}
-
-
-def merged_yaml(text, wanted, keep):
-    from ruamel.yaml import YAML, YAMLError
-    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
-
-    class Null:
-        """Our null is written as a word: ruamel.yaml's way, no value at all, is for those that the user left empty."""
-
-    def plain(value):
-        if value is None:
-            return Null()
-        if isinstance(value, dict):
-            return {key: plain(inner) for key, inner in value.items()}
-        if isinstance(value, list):
-            return [plain(inner) for inner in value]
-        if isinstance(value, str) and not PLAIN_YAML.match(value):
-            return DoubleQuotedScalarString(value)
-        return value
-
-    yaml = YAML(typ="rt")
-    yaml.preserve_quotes = True
-    yaml.width = 4096  # long lines stay as the user broke them
-    yaml.indent(**indentation(text))
-    yaml.representer.add_representer(Null, lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null"))
-    head, text = YAML_HEAD.match(text).groups(default="")
-    try:
-        data = yaml.load(text)
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        where = f"line {len(head.splitlines()) + mark.line + 1}: " if mark else ""
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise RefusedError(f"{where}{what}; a YAML file must parse before it can be merged") from error
-    if data is not None and not isinstance(data, dict):
-        raise RefusedError("line 1: the file holds no mapping (key: value), so there is nothing to merge into")
-
-    out = io.StringIO()
-    if data is None:
-        # Comments alone, as Dask leaves its files behind: they stay above what we add.
-        if not wanted:
-            return head + text
-        yaml.dump(plain(wanted), out)
-        return head + text + ("\n" if text and not text.endswith("\n") else "") + out.getvalue()
-    if merge(data, wanted, keep, plain):
-        yaml.dump(data, out)
-        text = out.getvalue()
-    return head + text
-
-
-def with_block(text, block, marker):
-    begin, end = f"# BEGIN {marker}", f"# END {marker}"
-    lines = text.splitlines(keepends=True)
-    found = [(number, line.rstrip("\r\n")) for number, line in enumerate(lines) if line.rstrip("\r\n") in (begin, end)]
-    if [line for _, line in found] not in ([], [begin, end]):
-        number, line = found[-1]
-        raise RefusedError(
-            f"line {number + 1}: '{line}' has no partner; there must be one '{begin}' and one '{end}' after it"
-        )
-    new = [begin + "\n", block.rstrip("\n") + "\n", end + "\n"] if block.strip() else []
-    if found:
-        lines[found[0][0] : found[1][0] + 1] = new
-    elif new:
-        if lines and not lines[-1].endswith("\n"):
-            lines[-1] += "\n"
-        lines += new
-    return "".join(lines)
-
-
-# ---- the files -------------------------------------------------------------------------------------------------
+from ansible.module_utils.user_text import RefusedError, merged_json, merged_yaml, with_block
 
 
 def judge_folder(path):
@@ -322,6 +192,8 @@ class UserFile:
         self.mode = self._mode()
         self.after = self._render(self.before or "")
         self.backup = ""
+        if self.changed:  # a read-only home that has it all is none of our business
+            judge_folder(self.path.parent)
 
     def _mode(self):
         mode = self.asked["mode"]
@@ -334,7 +206,6 @@ class UserFile:
     def _read(self):
         if not Path(self.asked["path"]).is_absolute():
             raise RefusedError("the path must be absolute")
-        judge_folder(self.path.parent)
         if not self.path.exists():
             return None, None
         status = self.path.stat()
@@ -346,15 +217,23 @@ class UserFile:
         return self.path.read_bytes().decode("utf-8", "surrogateescape"), stat.S_IMODE(status.st_mode)
 
     def _render(self, text):
-        content, kind = self.asked["content"], self.asked["format"]
-        expected = dict if kind in ("yaml", "json") else str
+        content, kind, absent = self.asked["content"], self.asked["format"], self.asked["absent"]
+        merged = {"yaml": merged_yaml, "json": merged_json}.get(kind)
+        expected = dict if merged else str
+        if absent and not merged:
+            raise RefusedError(f"absent is for yaml and json; a {kind} goes when its content is empty")
+        content = {} if content is None and absent else content
         if not isinstance(content, expected):
             raise RefusedError(f"content for {kind} must be a {expected.__name__}, not a {type(content).__name__}")
-        if kind == "yaml":
-            return merged_yaml(text, content, self.asked["keep"])
-        if kind == "json":
-            return merged_json(text, content, self.asked["keep"])
+        if merged:
+            return merged(text, content, self.asked["keep"], absent)
         return with_block(text, content, self.asked["marker"]) if kind == "block" else content
+
+    @property
+    def goes(self):
+        """Whether nothing is left of it. One that was empty before, or that a link leads to, is there for a reason."""
+        emptied = (self.before or "").strip() and not self.after.strip()
+        return bool(emptied) and self.asked["format"] != "text" and not os.path.islink(self.asked["path"])
 
     @property
     def changed(self):
@@ -363,6 +242,9 @@ class UserFile:
         return (self.before, self.old_mode) != (self.after, self.mode)
 
     def write(self):
+        if self.goes:
+            self.path.unlink()
+            return []
         made = make_folders(self.path.parent)
         if self.before == self.after:
             self.path.chmod(self.mode)
@@ -374,7 +256,7 @@ class UserFile:
 
     def diff(self):
         was = "absent" if self.old_mode is None else f"mode {self.old_mode:04o}"
-        shall = f"mode {self.mode:04o}"
+        shall = "absent" if self.goes else f"mode {self.mode:04o}"
         before, after = self.before or "", self.after
         if self.before == self.after:
             before, after = was + "\n", shall + "\n"
@@ -451,7 +333,8 @@ def main():
                 "options": {
                     "path": {"type": "path", "required": True},
                     "format": {"type": "str", "required": True, "choices": ["yaml", "json", "block", "text"]},
-                    "content": {"type": "raw", "required": True},
+                    "content": {"type": "raw"},
+                    "absent": {"type": "dict", "default": {}},
                     "mode": {"type": "raw"},
                     "backup": {"type": "bool", "default": True},
                     "marker": {"type": "str", "default": "slipway"},

@@ -9,6 +9,7 @@ from pathlib import Path
 import module_runner
 import pytest
 import yaml
+from ansible.module_utils import atomic_files, user_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -156,22 +157,67 @@ OURS = {
 }
 
 
-def test_yaml_keeps_comments_order_quotes_and_indentation(tmp_path, entry):
+MERGED = """\
+# my Dask
+---
+distributed:
+   version: 2   # do not touch
+   comm: {retry: {count: 3}}
+   dashboard:
+      link: "/proxy/{port}/status"
+# the cluster
+jobqueue:
+   lsf:
+      # small jobs start sooner
+      walltime: "00:10"
+      job-extra-directives:
+        - -R "select[type==any]"
+      cores: 40
+      project: null
+
+      # that was all
+   pbs:
+      queue: workq
+# end
+"""
+
+
+def test_yaml_changes_only_what_was_asked(tmp_path, entry):
     path = tmp_path / "dask.yaml"
     path.write_text(THEIRS)
     run(entry("dask.yaml", "yaml", OURS))
-    text = path.read_text()
-    added = [line for line in text.splitlines() if line not in THEIRS.splitlines()]
-    assert added == [
-        "   dashboard:",
-        '      link: "/proxy/{port}/status"',
-        '      walltime: "00:10"',
-        "      cores: 40",
-        "      project: null",
-    ]
-    lost = [line for line in THEIRS.splitlines() if line not in text.splitlines()]
-    assert lost == ["      walltime: '00:20'"]
-    assert text.index("count: 3") < text.index("# the cluster") < text.index("jobqueue:")
+    assert path.read_text() == MERGED
+
+
+PLACES = {
+    "a comment below a list that is replaced": (
+        "a:\n- x\n- y  # mine\n# about b\nb: 1\n",
+        {"a": ["z"]},
+        "a:\n- z\n# about b\nb: 1\n",
+    ),
+    "a scalar becomes a mapping, its comment stays": (
+        "a: x  # mine\nb: 1\n",
+        {"a": {"c": 2}},
+        "a:  # mine\n  c: 2\nb: 1\n",
+    ),
+    "a list at its key's own column becomes a scalar": ("a:\n- x\nb: 1\n", {"a": "z"}, "a:\n z\nb: 1\n"),
+    "nothing becomes something": ("a:\nb: 1\n", {"a": "x", "c": 2}, "a: x\nb: 1\nc: 2\n"),
+    "text without a last line end": ("a: 1", {"b": 2}, "a: 1\nb: 2"),
+    "a block of text": ("a: |\n  x\n  y\n# about b\nb: 1\n", {"a": "z"}, "a: z\n# about b\nb: 1\n"),
+    "spaces and quotes of theirs": ("a:   'x'   # x\nb : [1,  2]\n", {"c": 3}, "a:   'x'   # x\nb : [1,  2]\nc: 3\n"),
+    "new keys of a mapping and of the one in it": (
+        "a:\n  b:\n    c: 1\n\n# end\n",
+        {"a": {"b": {"d": 2}, "e": 3}, "f": 4},
+        "a:\n  b:\n    c: 1\n    d: 2\n  e: 3\nf: 4\n\n# end\n",
+    ),
+    "truth is no number": ("a: [1, {b: 1}]\n", {"a": [True, {"b": 1}]}, "a: [true, {b: 1}]\n"),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_yaml_places(case):
+    before, wanted, after = PLACES[case]
+    assert user_text.merged_yaml(before, wanted) == after
 
 
 @pytest.mark.parametrize("keep", ["jobqueue.lsf.walltime", "jobqueue.lsf", "jobqueue"])
@@ -194,7 +240,7 @@ def test_every_null_is_as_good_as_ours(entry, tmp_path, empty):
 )
 def test_a_shared_mapping_is_refused_if_it_would_change(entry, tmp_path, shared):
     (tmp_path / "dask.yaml").write_text(shared)
-    assert "lsf is shared by its anchor &mine" in run(entry("dask.yaml", "yaml", {"lsf": {"cores": 40}}))["msg"]
+    assert "lsf is shared with another place" in run(entry("dask.yaml", "yaml", {"lsf": {"cores": 40}}))["msg"]
     assert run(entry("dask.yaml", "yaml", {"lsf": {"cores": 4}}))["changed"] is False
     assert (tmp_path / "dask.yaml").read_text() == shared
 
@@ -216,6 +262,83 @@ def test_a_block_is_put_renewed_and_taken_out(tmp_path, entry):
     run(entry("config.py", "block", ""))
     assert path.read_bytes() == b"# caf\xe9\nc = get_config()\n"
     assert run(entry("absent.py", "block", ""))["changed"] is False
+    run(entry("ours.py", "block", "c.A = 1"))
+    run(entry("ours.py", "block", ""))
+    assert not (tmp_path / "ours.py").exists()
+    (tmp_path / "empty.py").write_text("\n")
+    assert run(entry("empty.py", "block", ""))["changed"] is False
+
+
+def test_a_layout_that_no_change_is_safe_in_is_refused_without_its_content(tmp_path, entry):
+    text = "? proxy\n: hunter2\n? port\n: 1\n"
+    (tmp_path / ".condarc").write_text(text)
+    result = run(entry(".condarc", "yaml", {"port": {"of": 1}, "new": 2}, secret=True))
+    assert "without touching more than was asked" in result["msg"]
+    assert "hunter2" not in result["msg"]
+    assert (tmp_path / ".condarc").read_text() == text
+
+
+ABSENT = {"jobqueue": {"lsf": {"walltime": "00:10", "cores": 40, "project": None}}, "gone": 1}
+
+
+def test_absent_takes_out_what_is_ours_and_leaves_the_rest_to_the_byte(tmp_path, entry):
+    path = tmp_path / "dask.yaml"
+    path.write_text(MERGED)
+    result = run({"path": str(path), "format": "yaml", "absent": ABSENT})
+    ours = ('      walltime: "00:10"\n', "      cores: 40\n", "      project: null\n")
+    expected = MERGED
+    for line in ours:
+        expected = expected.replace(line, "")
+    assert path.read_text() == expected
+    assert Path(result["files"][0]["backup"]).read_text() == MERGED
+    assert run({"path": str(path), "format": "yaml", "absent": ABSENT})["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("before", "absent", "after"),
+    [
+        ("a: 1\nb: 2\n", {"a": 2, "b": 2}, "a: 1\n"),
+        ("a: true\nb: 2\n", {"a": 1, "b": 2}, "a: true\n"),
+        ("a: [x, y]\nb: [x]\n", {"a": ["x"], "b": ["x"]}, "a: [x, y]\n"),
+        ("a: {b: 1}\nc: 2\n", {"a": {"b": 1}}, "c: 2\n"),
+        ("a: {b: 1, d: 3}\nc: 2\n", {"a": {"b": 1}}, "a: {d: 3}\nc: 2\n"),
+        ("a:\n  # mine\n  b: 1\nc: 2\n", {"a": {"b": 1}}, "  # mine\nc: 2\n"),
+        ("a:\n- x\n\n# about c\nc: 2\n", {"a": ["x"]}, "\n# about c\nc: 2\n"),
+        ("# only this stays\na: 1\n", {"a": 1}, "# only this stays\n"),
+        ("a: {}\n", {"a": {"b": 1}}, "a: {}\n"),
+        ("a:\nb: 1\n", {"a": None}, "b: 1\n"),
+    ],
+)
+def test_absent_takes_exactly_these_values(before, absent, after):
+    assert user_text.merged_yaml(before, {}, absent=absent) == after
+
+
+@pytest.mark.parametrize(("kind", "text"), [("yaml", "a: {b: 1}\n"), ("json", '{"a": {"b": 1}}')])
+def test_a_file_of_which_nothing_is_left_is_removed(tmp_path, kind, text):
+    path = tmp_path / "file"
+    path.write_text(text)
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "target").write_text(text)
+    asked = [{"path": str(tmp_path / name), "format": kind, "absent": {"a": {"b": 1}}} for name in ("file", "link")]
+    assert run(*asked, check=True)["diff"][0]["after_header"] == f"{path} (absent)"
+    assert path.read_text() == text
+    assert run(*asked)["changed"]
+    assert not path.exists()
+    assert (tmp_path / "target").read_text() == ""
+    assert (tmp_path / "link").is_symlink()
+    assert run(*asked)["changed"] is False
+
+
+def test_absent_comes_before_content(tmp_path, entry):
+    """As where a program has renamed a key."""
+    (tmp_path / "file").write_text("old: 1\n")
+    run(entry("file", "yaml", {"new": 1}, absent={"old": 1}))
+    assert (tmp_path / "file").read_text() == "new: 1\n"
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("text", "absent is for yaml and json"), ("block", "absent is for")])
+def test_absent_has_no_meaning_for_a_text(entry, kind, rule):
+    assert rule in run(entry("file", kind, "x", absent={"a": 1}))["msg"]
 
 
 BROKEN = [
@@ -285,7 +408,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_litter(tmp_path, entry, monkeypa
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(user_files.os, "fsync", full)
+    monkeypatch.setattr(atomic_files.os, "fsync", full)
     result = run(entry("file", "text", "new", backup=False))
     assert f"{tmp_path}/file: No space left on device" in result["msg"]
     assert listing(tmp_path) == {tmp_path / "file": "old"}
@@ -318,10 +441,10 @@ def combined(base, wanted):
 @settings(deadline=None)
 @given(base=MAPPING, wanted=MAPPING)
 def test_json_merge(base, wanted):
-    text = user_files.merged_json(json.dumps(base), wanted, [])
+    text = user_text.merged_json(json.dumps(base), wanted, [])
     assert json.loads(text) == combined(base, wanted)
-    assert user_files.merged_json(text, wanted, []) == text
-    assert user_files.merged_json(text, base, keep=list(wanted)) == text
+    assert user_text.merged_json(text, wanted, []) == text
+    assert user_text.merged_json(text, base, keep=list(wanted)) == text
 
 
 @settings(deadline=None)
@@ -331,9 +454,21 @@ def test_yaml_merge_means_the_same_to_yaml_1_1_and_1_2(base, wanted):
     commented = "".join(f"# above {number}\n{line}\n" for number, line in enumerate(lines) if line.startswith("k"))
     plain = "\n".join([*lines, ""])
     theirs = commented if yaml.safe_load(commented or "{}") == base else plain
-    text = user_files.merged_yaml(theirs, wanted, [])
+    text = user_text.merged_yaml(theirs, wanted, [])
     assert yaml.safe_load(text or "{}") == combined(base, wanted)
     newer = YAML(typ="safe", pure=True)
     assert (newer.load(text) or {}) == combined(newer.load(theirs) or {}, wanted)
-    assert user_files.merged_yaml(text, wanted, []) == text
+    assert user_text.merged_yaml(text, wanted, []) == text
     assert [line for line in theirs.splitlines() if line.startswith("#") and line not in text.splitlines()] == []
+
+
+@settings(deadline=None)
+@given(base=MAPPING, ours=st.dictionaries(KEY.map("o{}".format), VALUE, max_size=4), data=st.data())
+def test_what_was_put_in_can_be_taken_out_and_nothing_else_moves(base, ours, data):
+    """Comments and blank lines of theirs stand anywhere between the lines."""
+    noise = st.sampled_from(["", "# a comment\n", "\n", "\n  # a comment\n"])
+    lines = yaml.safe_dump(base, allow_unicode=False, sort_keys=False).splitlines() if base else []
+    theirs = "".join(data.draw(noise) + line + "\n" for line in lines) + data.draw(noise)
+    if yaml.safe_load(theirs or "{}") == (base or None):  # noise inside a long text is text
+        put = user_text.merged_yaml(theirs, ours)
+        assert user_text.merged_yaml(put, {}, absent=ours) == theirs
