@@ -10,7 +10,8 @@ import time
 
 import module_runner
 import pytest
-from ansible.module_utils.session import launcher, lsf
+from ansible.module_utils.lsf import client
+from ansible.module_utils.session import launcher
 from ansible.module_utils.session.record import Record
 from lsf_cluster import running, until
 
@@ -239,8 +240,8 @@ def test_lsf_is_found_through_the_sites_profile(job, cluster, monkeypatch):
 
 
 def test_a_master_that_is_away_is_told_within_the_deadline(job, cluster, monkeypatch):
-    monkeypatch.setattr(lsf, "COMMAND_TIMEOUT", 4)
-    monkeypatch.setattr(lsf.Lsf.__init__, "__defaults__", (10,))
+    monkeypatch.setattr(client, "COMMAND_TIMEOUT", 4)
+    monkeypatch.setattr(client.Lsf.__init__, "__defaults__", (10,))
     cluster.stop("master")
     started = time.monotonic()
     try:

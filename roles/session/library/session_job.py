@@ -126,14 +126,13 @@ import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.lsf.client import Lsf, environment
 from ansible.module_utils.session import SessionError, launcher
-from ansible.module_utils.session.lsf import Lsf, environment
 from ansible.module_utils.session.record import Record, write_private
+from ansible.module_utils.told_error import ToldError
 
 #: Seconds between two looks at a job that is about to start.
 POLL = 2
-#: Seconds that LSF's ladder of signals takes at most (INT, TERM after 10, KILL after 20), and some for its poll.
-ENDING = 45
 
 
 class SessionJob:
@@ -143,7 +142,7 @@ class SessionJob:
         self.module = module
         self.params = module.params
         self.record = Record(module.params["folder"], module.params["name"])
-        self.lsf = Lsf(environment(module.params["profile"]))
+        self.lsf = Lsf(environment(module.params["profile"], "session_"), "session_")
 
     @property
     def description(self):
@@ -254,21 +253,9 @@ class SessionJob:
                 for job in ours:
                     self.lsf.kill(job.id)
                 for job in ours:
-                    self.wait_until_over(job)
+                    self.lsf.wait_until_over(job.id)
                 self.record.forget()
         return result
-
-    def wait_until_over(self, job):
-        deadline = time.monotonic() + ENDING
-        while time.monotonic() < deadline:
-            seen = self.lsf.job(job.id)
-            if seen is None or seen.meaning == "over":
-                return
-            time.sleep(POLL)
-        raise SessionError(
-            f"job {job.id} is still {seen.stat} {ENDING} s after LSF was asked to end it.",
-            remedy=f"look with `bjobs {job.id}`; run stop again later",
-        )
 
     def result(self, job, adopted, changed):
         connection = (self.record.connection() if job else None) or {}
@@ -317,7 +304,7 @@ def main():
     )
     try:
         result = SessionJob(module).run()
-    except SessionError as error:
+    except ToldError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(

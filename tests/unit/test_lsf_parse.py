@@ -1,7 +1,7 @@
 """What LSF prints, read right: words recorded on real systems (../shared/facts/lsf.md), then generated ones."""
 
 import pytest
-from ansible.module_utils.session import parse
+from ansible.module_utils.lsf import parse
 from hypothesis import given
 from hypothesis import strategies as st
 
