@@ -1,169 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""roles/miniconda/files/install.sh, run for real by an ordinary user: a small installer, a web server on 127.0.0.1, and accidents."""
+"""roles/miniconda/files: install.sh, run for real by an ordinary user: a small installer, a web server on 127.0.0.1, and accidents."""
 
 import fcntl
 import hashlib
-import json
 import os
-import pwd
 import re
 import shutil
 import signal
 import stat
 import subprocess
-import tempfile
-import textwrap
-import threading
 import time
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-
-SCRIPT = Path(__file__).parents[2] / "roles/miniconda/files/install.sh"
-NAME = "Miniconda3-test-Linux-any.sh"
-
-# A self-extracting folder like the real ones: -b -f -p PREFIX; INSTALL_PAUSE makes it slow enough to be killed half-way.
-INSTALLER = r"""
-    #!/bin/sh
-    while getopts bfp: option; do [ "$option" = p ] && prefix=$OPTARG; done
-    mkdir -p "$prefix/bin" "$prefix/conda-meta"
-    sleep "${INSTALL_PAUSE:-0}"
-    [ -z "${INSTALL_FAILS:-}" ] || { echo 'ERROR: Not enough free disk space.' >&2; exit 1; }
-    printf '#!/bin/sh\n' >"$prefix/bin/python"
-    cat >"$prefix/bin/conda" <<'CONDA'
-    #!/bin/sh
-    case $1 in
-        --version) echo conda 23.10.0 ;;
-        init) shift; for shell; do
-            case $shell in bash) rc=.bashrc ;; zsh) rc=.zshrc ;; tcsh) rc=.tcshrc ;; esac
-            printf '%s\n' '# >>> conda initialize >>>' '# <<< conda initialize <<<' >>"$HOME/$rc"; done ;;
-    esac
-    CONDA
-    chmod +x "$prefix"/bin/*
-    touch "$prefix/conda-meta/history"
-    exit 0
-    """
-
-
-class Server(ThreadingHTTPServer):
-    """Serves a folder; `cut` ends a transfer after so many bytes, that many times; `ranges` makes it able to continue one."""
-
-    def __init__(self, folder):
-        self.folder, self.cut, self.cuts_left, self.ranges, self.pause, self.log = folder, 0, 0, True, 0, []
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}/{NAME}"
-
-
-class Handler(SimpleHTTPRequestHandler):
-    def do_GET(self):
-        server = self.server
-        path = server.folder / self.path.lstrip("/")
-        server.log.append(self.headers.get("Range"))
-        if not path.is_file():
-            self.send_error(404)
-            return
-        body, start = path.read_bytes(), 0
-        if server.ranges and (asked := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")):
-            start = int(asked[1])
-            if start >= len(body):
-                self.send_error(416)
-                return
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-        self.send_header("Content-Length", str(len(body) - start))
-        self.end_headers()
-        time.sleep(server.pause)
-        if server.cuts_left:
-            server.cuts_left -= 1
-            self.wfile.write(body[start : start + server.cut])
-            self.close_connection = True
-        else:
-            self.wfile.write(body[start:])
-
-    def log_message(self, *_):
-        pass
+from miniconda_account import NAME, installer, new_account, serving
 
 
 @pytest.fixture
 def server(tmp_path):
     folder = tmp_path / "www"
     folder.mkdir()
-    # Larger than a pipe or a socket buffer, so that a transfer can break in its middle.
-    padding = "".join(f": {n:060d}\n" for n in range(20000))
-    (folder / NAME).write_text(textwrap.dedent(INSTALLER).lstrip() + padding)
-    with Server(folder) as instance:
-        thread = threading.Thread(target=instance.serve_forever, daemon=True)
-        thread.start()
-        yield instance
-        instance.shutdown()
-        thread.join()
-
-
-class Account:
-    """A home of its own, and the script run in it. As root the user is `nobody`, since nothing is forbidden to root."""
-
-    def __init__(self, home, server):
-        self.home, self.server = home, server
-        self.prefix = home / "local/miniconda3"
-        self.marker = self.prefix / ".slipway.json"
-        self.hidden = home / "local/.miniconda3.slipway"
-        self.env = {"HOME": str(home), "PATH": os.environ["PATH"]}
-        self.sum = hashlib.sha256((server.folder / NAME).read_bytes()).hexdigest()
-        self.uid = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else None
-
-    def start(self, env=None, **options):
-        options = {
-            "prefix": self.prefix,
-            "url": self.server.url,
-            "sha256": self.sum,
-            "timeout": 30,
-            "init": "bash",
-        } | options
-        words = [f"--{key}={value}" for key, value in options.items()]
-        # As Ansible sends it: the script is an argument, standard input stays free.
-        return subprocess.Popen(
-            ["sh", "-c", SCRIPT.read_text(), "install.sh", *words],
-            env=self.env | (env or {}), user=self.uid, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        )  # fmt: skip
-
-    def run(self, **options):
-        process = self.start(**options)
-        output, _ = process.communicate(timeout=120)
-        answers = dict(re.findall(r"(?m)^slipway:(\w+)=(.*)$", output))
-        assert (process.returncode != 0) == ("error" in answers), output
-        return answers
-
-    def owned(self, path, text=None):
-        path.mkdir(parents=True) if text is None else path.write_text(text)
-        for part in (path, *path.parents):
-            if part.is_relative_to(self.home) and self.uid is not None:
-                os.chown(part, self.uid, -1)
-        return path
-
-    def assert_installed(self):
-        assert json.loads(self.marker.read_text()) == {
-            "state": "complete", "version": "23.10.0", "url": self.server.url, "sha256": self.sum,
-        }  # fmt: skip
-        assert not self.hidden.exists()
-        assert (self.home / ".bashrc").read_text().count(">>> conda initialize") == 1
+    (folder / NAME).write_text(installer())
+    with serving(folder) as server:
+        yield server
 
 
 @pytest.fixture
 def account(server):
-    # Not below tmp_path, which only its owner may enter.
-    home = Path(tempfile.mkdtemp(prefix="slipway-home-"))
-    account = Account(home, server)
-    home.chmod(0o755)
-    if account.uid is not None:
-        os.chown(home, account.uid, -1)
-    yield account
-    shutil.rmtree(home)
+    with new_account(server) as account:
+        yield account
 
 
 def test_fresh_home_then_nothing_to_do(account):
@@ -272,6 +137,8 @@ def test_no_downloader(account, tmp_path):
         "tail",
         "tr",
         "sha256sum",
+        "timeout",
+        "dd",
     ):
         (account.home / "bin" / tool).symlink_to(shutil.which(tool))
     (account.home / "bin/sh").symlink_to("/bin/sh")
@@ -434,3 +301,151 @@ def test_an_interrupted_removal_is_finished(account):
 def test_the_prefix_keeps_the_users_mode(account):
     account.run()
     assert stat.S_IMODE(account.prefix.stat().st_mode) & 0o700 == 0o700
+
+
+def test_without_a_checksum_nothing_runs(account):
+    assert "miniconda_installer_sha256" in account.run(sha256="")["error"]
+    assert list(account.home.iterdir()) == []
+
+
+@pytest.mark.usefixtures("only")
+def test_an_installer_may_be_run_unverified_where_that_is_asked_for(account, server):
+    assert account.run(sha256="unverified")["changed"] == "yes"
+    account.assert_installed()
+    assert account.run(sha256="unverified") == {"state": "complete", "changed": "no"}
+
+
+@pytest.mark.usefixtures("only")
+def test_a_part_of_an_unverified_download_is_never_continued(account, server):
+    server.cut, server.cuts_left = 300_000, 1
+    account.run(sha256="unverified")
+    account.assert_installed()
+    assert server.log == [None, None]
+
+
+@pytest.mark.usefixtures("only")
+def test_the_download_goes_by_the_proxy(account, server):
+    proxy = server.url.removesuffix(f"/{NAME}")
+    assert account.run(url=f"http://no-such-host.invalid/{NAME}", proxy=proxy)["changed"] == "yes"
+    assert server.asked == [f"http://no-such-host.invalid/{NAME}"]
+
+
+@pytest.mark.usefixtures("only")
+def test_without_a_proxy_of_ours_that_of_the_account_is_used(account, server):
+    account.env["http_proxy"] = server.url.removesuffix(f"/{NAME}")
+    account.run(url=f"http://no-such-host.invalid/{NAME}")
+    assert server.asked == [f"http://no-such-host.invalid/{NAME}"]
+
+
+def test_a_file_on_the_cluster(account, server):
+    file = account.owned(account.home / "any.name", (server.folder / NAME).read_text())
+    assert account.run(file=file)["changed"] == "yes"
+    account.assert_installed()
+    assert file.exists()
+    assert server.log == []
+
+
+def test_a_file_on_the_cluster_is_verified(account, server):
+    file = account.owned(account.home / "any.name", "echo surprise >&2\n")
+    error = account.run(file=file)["error"]
+    assert f"{file} has sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}, but {account.sum} is expected" in error
+    assert file.exists()
+    assert not account.prefix.exists()
+    assert not account.hidden.exists()
+
+
+def test_a_file_that_is_not_there_is_asked_for(account):
+    answers = account.run(file=account.home / "nothing.sh")
+    assert answers["missing"] == f"{account.home}/nothing.sh"
+    assert "miniconda_installer_file" in answers["error"]
+    assert not account.hidden.exists()
+
+
+def test_a_file_staged_beside_the_prefix_is_used_up(account, server):
+    missing = account.run(file="beside")["missing"]
+    assert not account.hidden.exists()
+    account.owned(account.hidden)
+    (account.home / missing).write_text((server.folder / NAME).read_text())
+    assert account.run(file="beside") == {"state": "absent", "changed": "yes"}
+    account.assert_installed()
+    assert server.log == []
+
+
+@pytest.mark.parametrize("check", ["no", "yes"])
+def test_a_sites_quota_command_is_believed(account, check):
+    error = account.run(space=2000, quota="echo 1500", check=check)["error"]
+    assert "by miniconda_quota_command" in error
+
+
+@pytest.mark.parametrize("check", ["no", "yes"])
+def test_too_small_a_quota_is_refused(account, check):
+    error = account.run(space=20, quota="echo 15", check=check)["error"]
+    assert "has 15 MB free, and conda with its installer needs 20 MB" in error
+    assert account.run(space=20, quota="echo 25", check=check)["changed"] == "yes"
+
+
+def test_room_that_only_df_knows_of_is_refused(account, monkeypatch):
+    """A limit on the size of a file stands for a quota: df does not know it either."""
+    process = subprocess.Popen  # as it is
+    limited = lambda words, **options: process(  # noqa: E731
+        ["sh", "-c", 'ulimit -f 20480; exec "$@"', "sh", *words], **options
+    )
+    monkeypatch.setattr(subprocess, "Popen", limited)
+    error = account.run(space=50)["error"]
+    assert "takes less than the 50 MB" in error
+    assert "target_conda_prefix" in error
+    assert not account.hidden.exists()
+    assert account.run(space=5)["changed"] == "yes"
+
+
+@pytest.fixture
+def newer(account, server):
+    """Another version is pinned than the one that is installed."""
+    account.run()
+    (server.folder / NAME).write_text(installer("26.7.1"))
+    return account
+
+
+def test_another_version_is_left_and_reported(newer):
+    before = newer.marker.read_text()
+    answers = newer.run()
+    assert answers == {"state": "complete", "other": f"conda 23.10.0 of {newer.server.url}", "changed": "no"}
+    assert newer.marker.read_text() == before
+
+
+def test_an_upgrade_keeps_environments_and_settings(newer):
+    thesis = newer.owned(newer.prefix / "envs/thesis/conda-meta")
+    (newer.prefix / ".condarc").write_text("auto_activate_base: true\n")
+    assert newer.run(upgrade="yes", check="yes") == {"state": "complete", "changed": "yes"}
+    assert newer.run(upgrade="yes")["changed"] == "yes"
+    newer.assert_installed("26.7.1")
+    assert thesis.exists()
+    assert (newer.prefix / ".condarc").read_text() == "auto_activate_base: true\n"
+    assert newer.run(upgrade="yes") == {"state": "complete", "changed": "no"}
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_upgrade_is_done_again_and_nothing_is_removed(newer, how):
+    thesis = newer.owned(newer.prefix / "envs/thesis/conda-meta")
+    process = newer.start(env={"INSTALL_PAUSE": "3"}, upgrade="yes")
+    deadline = time.monotonic() + 20
+    while "upgrading" not in newer.marker.read_text() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, how)
+    process.communicate(timeout=30)
+    assert thesis.exists()
+    assert newer.run() == {"state": "upgrading", "changed": "yes"}
+    newer.assert_installed("26.7.1")
+    assert thesis.exists()
+
+
+def test_a_users_own_conda_is_never_upgraded(account):
+    handmade(account, "#!/bin/sh\n")
+    assert account.run(upgrade="yes") == {"state": "adopted", "changed": "no"}
+
+
+def test_the_base_says_for_all_that_it_stays_inactive(account):
+    account.run()
+    condarc = account.prefix / ".condarc"
+    assert condarc.read_text() == "auto_activate_base: false\n"
+    assert stat.S_IMODE(condarc.stat().st_mode) == 0o644

@@ -24,12 +24,20 @@ def test_condarc_has_the_sites_channels_and_no_other(host, home):
 
 def test_the_base_says_itself_that_it_stays_inactive(host, home):
     """Beside a user's own `auto_activate` in ~/.condarc, conda 26 would refuse the file."""
-    condarc = yaml.safe_load(host.file(f"{home}/local/miniconda3/.condarc").content_string)
-    assert condarc["auto_activate_base"] is False
+    file = host.file(f"{home}/local/miniconda3/.condarc")
+    assert yaml.safe_load(file.content_string)["auto_activate_base"] is False
+    assert file.mode == 0o644  # for all who share the base
 
 
 def test_no_installer_is_left_behind(host, home):
     assert host.check_output(f"ls -A {home}/local") == "miniconda3"
+
+
+def test_a_run_with_nothing_to_do_makes_three_remote_calls(playbook):
+    """The probe, the script, and one module."""
+    done = playbook("molecule/miniconda/converge.yml", "-vvv")
+    assert "changed=0" in done.stdout
+    assert done.stdout.count("SSH: EXEC") == 3
 
 
 def test_a_wrong_checksum_is_refused_and_leaves_nothing(playbook, host, home):

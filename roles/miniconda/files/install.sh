@@ -1,68 +1,26 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Puts conda at a prefix, or says what is there. Needs a POSIX shell, coreutils and curl or wget; no Python.
+# Puts conda at a prefix, or says what is there. Sent behind common.sh, which says how it answers, and obtain.sh.
 #
-#   install.sh --prefix=DIR --url=URL --sha256=SUM [--space=MB] [--timeout=SECONDS] [--init='bash zsh'] [--check=yes]
+#   install.sh --prefix=DIR --url=URL [--file=FILE|beside] --sha256=SUM|unverified [--space=MB] [--quota=COMMAND] [--timeout=SECONDS]
+#              [--proxy=URL] [--init='bash zsh'] [--upgrade=yes] [--check=yes]
 #
-# Each answer is a line `slipway:KEY=VALUE` (banners around them do no harm):
-#   state    what was found: absent, interrupted (an install of ours that did not end), complete (ours), adopted (the user's own conda)
-#   changed  yes or no; with --check=yes: what a run would do
-#   error    what is wrong and what to do about it; exit code 1
+# --file=beside is a file in the hidden folder of ours beside the prefix, which is tidied away with it.
 #
-# Killed at any point, the next run gets there, because
-#   - the prefix carries our marker from before the installer runs; only a prefix that says "installing" is ever removed;
-#   - all else lies in one hidden folder beside the prefix (not in /tmp: often noexec, and per node), with the part of a download
-#     that is there already and a lock that dies with its holders.
-# shellcheck disable=SC2015 # in `A && B || C` C always ends the script
-set -u
-unset PYTHONPATH PYTHONHOME
-
-say() { printf 'slipway:%s=%s\n' "$1" "$2"; }
-fail() { say error "$1"; exit 1; }
-cannot_make() { fail "$(id -un) cannot make $prefix: no permission to write to ${1:-$parent}. Set target_conda_prefix to a folder of yours."; }
-last_words() { tail -n "$1" "$work/log" | paste -sd ' ' -; }
-
-prefix='' url='' sum='' space=0 limit=600 init='' check=no
-for option in "$@"; do
-    value=${option#*=}
-    case $option in
-        --prefix=*) prefix=$value ;;
-        --url=*) url=$value ;;
-        --sha256=*) sum=$value ;;
-        --space=*) space=$value ;;
-        --timeout=*) limit=$value ;;
-        --init=*) init=$value ;;
-        --check=*) check=$value ;;
-        *) fail "install.sh does not know the option $option" ;;
-    esac
-done
-# A link as the prefix itself can't be made, moved or removed for what it leads to.
-[ ! -L "$prefix" ] || ! linked=$(readlink -f "$prefix") || prefix=$linked
-parent=$(dirname "$prefix")
-work=$parent/.$(basename "$prefix").slipway
-installer=$work/installer.sh # the real installers insist on a name that ends in .sh
-marker=$prefix/.slipway.json
-in_progress=no
-deadline=$(($(date +%s) + limit))
-
-# Every wait ends at the one deadline.
-left() { seconds=$((deadline - $(date +%s))); [ "$seconds" -gt 0 ] || seconds=1; echo "$seconds"; }
-within() { timeout --foreground "$(left)" "$@" </dev/null; }
-
-# --- what is there
-
-look() {
-    if [ ! -e "$prefix" ] && [ ! -L "$prefix" ]; then state=absent
-    elif [ -d "$prefix" ] && [ -r "$prefix" ] && [ -z "$(ls -A "$prefix")" ]; then state=absent
-    elif grep -qs '"state": "installing"' "$marker"; then state=interrupted
-    elif [ -e "$marker" ]; then state=complete
-    elif [ -e "$prefix/conda-meta/history" ] && [ -x "$prefix/bin/conda" ]; then state=adopted
-    else state=foreign
-    fi
-}
+# Its own answers:
+#   missing  the file that shall be the installer, where it is not there
+#   other    version and origin of a conda of ours that is not what is asked for, and that was left as it is
+#
+# Killed at any point, the next run gets there, because the prefix carries our marker from before the installer runs; only a prefix that
+# says "installing" is ever removed, and one that says "upgrading" is upgraded again.
+# shellcheck disable=SC2015,SC2034,SC2154 # in `A && B || C` C always ends the script; common.sh sets and uses the variables
 
 # What Ansible's modules need of a Python, and what those of Slipway import.
 base_runs() { within "$prefix/bin/python" -I -c 'import sys, ruamel.yaml; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1; }
+
+# The pinned installer is not the one that ours was made by.
+outdated() { [ "$state" = complete ] && [ -n "$sum" ] && [ "$(field sha256)" != "$sum" ]; }
+due() { case $state in absent | interrupted | upgrading) ;; *) [ "$upgrade" = yes ] && outdated ;; esac; }
 
 judge() {
     case $state in
@@ -73,9 +31,7 @@ judge() {
         adopted)
             base_runs || fail "the conda at $prefix is not Slipway's, and its Python does not run, is older than 3.9 or can't import ruamel.yaml. It is left alone: set target_conda_prefix to another folder, or update it yourself (conda install -n base ruamel.yaml)." ;;
         interrupted)
-            spare_environments; room ;;
-        *)
-            room ;;
+            spare_environments ;;
     esac
 }
 
@@ -91,17 +47,27 @@ room() {
     there=$parent
     until [ -e "$there" ]; do there=$(dirname "$there"); done
     [ -d "$there" ] && [ -w "$there" ] || cannot_make "$there"
-    free=$(df -Pk "$there" | awk 'NR == 2 { print int($4 / 1024) }')
-    [ "${free:-0}" -ge "$space" ] ||
-        fail "$there has $free MB free, and conda with its installer needs $space MB. Make room, or set target_conda_prefix to a folder on another disk."
+    enough "$(df -Pk "$there" | awk 'NR == 2 { print int($4 / 1024) }')" "$there has"
+    [ -n "$quota" ] || return 0
+    free=$(within sh -c "$quota" 2>&1)
+    case $free in '' | *[!0-9]*)
+        fail "the command of miniconda_quota_command must print how many megabytes are free, as a whole number; on $(uname -n) it said: $(echo "$free" | tail -n 1)" ;;
+    esac
+    enough "$free" "by miniconda_quota_command, $(id -un) has"
 }
 
-profile_of() {
-    case $1 in
-        bash) echo "$HOME/.bashrc" ;;
-        zsh) echo "${ZDOTDIR:-$HOME}/.zshrc" ;;
-        tcsh) echo "$HOME/.tcshrc" ;;
-    esac
+enough() { # MB, who has them
+    [ "${1:-0}" -ge "$space" ] ||
+        fail "$2 $1 MB free, and conda with its installer needs $space MB. Make room, or set target_conda_prefix to a folder on another disk."
+}
+
+# What df says is free need not be the account's, for quotas. So where no command tells, the room is taken in earnest, and given back.
+reserve() {
+    [ -z "$quota" ] || return 0
+    fallocate -l "$((space + 1))M" "$work/tmp/room" 2>/dev/null ||
+        within dd if=/dev/zero of="$work/tmp/room" bs=1048576 count="$space" 2>/dev/null ||
+        fail "$parent takes less than the $space MB that conda with its installer needs, whatever df says: $(id -un)'s quota there is used up. Make room, or set target_conda_prefix to a folder on another disk."
+    rm -f "$work/tmp/room"
 }
 
 # Any block counts, the user's own included. Asking conda itself would cost seconds in each run.
@@ -111,91 +77,41 @@ shells_without_block() {
     done
 }
 
-# --- getting the installer
-
-matches() { [ -s "$installer" ] && got=$(sha256sum "$installer") && got=${got%% *} && [ "$got" = "$sum" ]; }
-
-# One try, which continues what is there. A transfer that stands still for a minute counts as broken.
-fetch() {
-    case $tool in
-        curl)
-            set -- --fail --location --silent --show-error --connect-timeout 20 --speed-limit 1024 --speed-time 60 \
-                --continue-at - --output "$installer" ;;
-        wget)
-            set -- --no-verbose --tries=1 --timeout=60 --continue --output-document="$installer" ;;
-    esac
-    within "$tool" "$@" "$url" >"$work/log" 2>&1
-}
-
-download() {
-    tool=curl
-    command -v curl >/dev/null || tool=wget
-    command -v "$tool" >/dev/null || fail "neither curl nor wget is on the PATH of $(uname -n): nothing can be downloaded there."
-    for pause in 1 3 0; do
-        resumed=no; [ ! -s "$installer" ] || resumed=yes
-        fetch
-        outcome=$tool$?
-        matches && return
-        # Whole, from its first byte to its last, and yet another file, or refused by the server (404): it will not get better.
-        case $resumed$outcome in nocurl0 | nowget0 | nocurl22 | nowget8) break ;; esac
-        # Not every server can continue, and the part may be of another file: then begin anew. A new transfer that broke is continued.
-        [ "$resumed" = no ] || rm -f "$installer"
-        sleep "$pause"
-    done
-    [ "${outcome#"$tool"}" -eq 0 ] ||
-        fail "$url could not be downloaded: $(last_words 1). Check miniconda_base_url or miniconda_installer_url, and the proxy of $(uname -n)."
-    rm -f "$installer"
-    fail "$url has sha256 ${got:-of an empty file}, but $sum is expected; it was not run. If the file is the right one, set miniconda_installer_sha256."
-}
-
-# --- installing
-
 mark() { # the marker is replaced in one step, so that it is never half written
-    printf '{"state": "%s", "version": "%s", "url": "%s", "sha256": "%s"}\n' "$1" "$2" "$url" "$sum" >"$work/marker" &&
-        mv "$work/marker" "$marker"
+    printf '{"state": "%s", "version": "%s", "url": "%s", "sha256": "%s"}\n' "$1" "$2" "$url" "$got" >"$work/marker" &&
+        mv "$work/marker" "$marker" || cannot_make
 }
 
-discard() { # first out of the way, in one step, since a removal can be interrupted as well
-    mv "$prefix" "$work/half-made.$$" && rm -rf "$work"/half-made.*
-}
-
-lock() {
-    until
-        mkdir -p "$work" && [ -w "$work" ] || cannot_make
-        exec 9>"$work/lock"
-        command -v flock >/dev/null || return
-        flock -w "$(left)" 9
-        # 1 is the time-out. Other codes mean a file system without locks, where one run at a time has to be enough.
-        [ $? -ne 1 ] || fail "another run has been installing at $prefix for $limit s. Let it end, or look for it with: fuser $work/lock"
-        # Whoever held the lock may have tidied up, and then it is that of a file which nobody else sees.
-        [ "$work/lock" -ef /proc/self/fd/9 ]
-    do :; done
-}
-
-leave() { # a part of a download is kept for the next run; nothing else is
-    [ "$in_progress" = no ] || discard
-    rm -rf "$work"/half-made.* "$work/tmp"
-    [ -s "$installer" ] || rm -rf "$work"
+run_installer() { # -f: install, -u: update
+    # Without --foreground a time-out ends the installer's children too, so that none goes on writing to the prefix.
+    TMPDIR=$work/tmp timeout "$(left)" bash "$installer" -b "$1" -p "$prefix" </dev/null >"$work/log" 2>&1 ||
+        fail "the installer from ${file:-$url} failed: $(last_words 3)"
+    version=$(within "$prefix/bin/conda" --version 2>"$work/log") ||
+        fail "what ${file:-$url} installed does not run on $(uname -n) ($(uname -m)): $(last_words 1). Is it for this architecture?"
 }
 
 install() {
     if [ "$state" = interrupted ]; then
         discard || fail "the interrupted installation at $prefix cannot be moved away. Remove it (rm -rf $prefix) and run again."
     fi
-    matches || download
-
     # An empty folder may stay from a run killed right here; whatever else has come up during the download makes mkdir fail.
     rmdir "$prefix" 2>/dev/null
     mkdir "$prefix" || cannot_make
     in_progress=yes
-    mark installing '' && mkdir -p "$work/tmp" || cannot_make
-    # Without --foreground a time-out ends the installer's children too, so that none goes on writing to the prefix.
-    TMPDIR=$work/tmp timeout "$(left)" bash "$installer" -b -f -p "$prefix" </dev/null >"$work/log" 2>&1 ||
-        fail "the installer from $url failed: $(last_words 3)"
-    version=$(within "$prefix/bin/conda" --version 2>"$work/log") ||
-        fail "what $url installed does not run on $(uname -n) ($(uname -m)): $(last_words 1). Is it for this architecture?"
-    mark complete "${version#conda }" || cannot_make
+    mark installing ''
+    run_installer -f
+    # In the base's own file, readable for all who share it: conda 26 renamed the key, and refuses a file that has it under both names, as
+    # the user's ~/.condarc then might.
+    grep -qs '^auto_activate' "$prefix/.condarc" || echo 'auto_activate_base: false' >>"$prefix/.condarc"
+    chmod 644 "$prefix/.condarc"
+    mark complete "${version#conda }"
     in_progress=no
+}
+
+upgrade() { # in place: the environments below the prefix are kept
+    mark upgrading "$(field version)"
+    run_installer -u
+    mark complete "${version#conda }"
 }
 
 initialise() {
@@ -205,7 +121,7 @@ initialise() {
 }
 
 # A folder of ours beside the prefix: another run is at it, or one was killed when all but the tidying was done.
-settled() { case $state in complete | adopted) [ ! -e "$work" ] ;; *) false ;; esac; }
+settled() { ! due && [ ! -e "$work" ]; }
 
 act() {
     if ! settled; then
@@ -214,7 +130,13 @@ act() {
         trap 'exit 1' HUP INT TERM
         look # again: the other run may have ended meanwhile
         judge
-        case $state in absent | interrupted) install ;; esac
+        if due; then
+            room # not before: another run's installer and reserve would count as ours
+            mkdir -p "$work/tmp" || cannot_make
+            reserve
+            obtain
+            case $state in absent | interrupted) install ;; *) upgrade ;; esac
+        fi
         rm -f "$installer"
     fi
     missing=$(shells_without_block)
@@ -222,10 +144,17 @@ act() {
 }
 
 echo # a banner may have left its line open
+[ "$file" != beside ] || file=$work/staged.sh
+case $sum in
+    '') fail "install.sh does not run an installer without its sha256. Set miniconda_installer_sha256." ;;
+    unverified) sum='' ;;
+esac
 look
 say state "$state"
 judge
+[ "$check" = no ] || ! due || room
 changed=yes
 if settled && [ -z "$(shells_without_block)" ]; then changed=no; fi
 [ "$changed$check" != yesno ] || act
+due || ! outdated || say other "conda $(field version) of $(field url)"
 say changed "$changed"
