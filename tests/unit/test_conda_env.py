@@ -2,9 +2,10 @@
 """The module conda_env against recorded answers of conda 23.10.0 and 26.7.1: the cases are in test_conda_env.yaml.
 
 A case has the state it is given, the module's parameters, the commands that must run, in that order and with exactly these
-arguments, each with its answer, and the result. CONDA, PYTHON and PREFIX stand for paths.
+arguments, each with its answer, and the result. Words in capitals stand for paths.
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -14,9 +15,11 @@ from pathlib import Path
 import module_runner
 import pytest
 import yaml
-from ansible.module_utils.conda_env import CondaEnvError
+from ansible.module_utils.conda_env import CondaEnvError, records
 from ansible.module_utils.conda_env import conda as conda_command
-from ansible.module_utils.conda_env.prefix import ABSENT, ENVIRONMENT, FOREIGN, HALF_MADE, Prefix
+from ansible.module_utils.conda_env import pip as pip_command
+from ansible.module_utils.conda_env.revisions import Revisions, carry
+from ansible.module_utils.conda_env.specs import compare
 
 HERE = Path(__file__).parent
 DATA = yaml.safe_load((HERE / "test_conda_env.yaml").read_text())
@@ -28,15 +31,26 @@ def call(params, check=False, diff=False):
     return module_runner.run(conda_env, {**params, "_ansible_diff": diff}, check=check)
 
 
-def install(prefix, lines, depends=None, files=()):
+def dist(line):
+    """The file of a package, from its line."""
+    return "-".join(line.split())
+
+
+def locked(line):
+    """A package's line of an explicit list."""
+    return f"http://mirror/noarch/{dist(line)}.conda#{hashlib.md5(line.encode()).hexdigest()}"
+
+
+def install(prefix, lines, md5=None, history=""):
     """Writes records, as a transaction does."""
     meta = prefix / "conda-meta"
     meta.mkdir(parents=True, exist_ok=True)
-    (meta / "history").touch()
+    (meta / "history").write_text(history)
     for line in lines:
         name, version, build = line.split()
-        record = {"name": name, "version": version, "build": build, "depends": depends or [], "files": list(files)}
-        (meta / f"{name}-{version}-{build}.json").write_text(json.dumps(record))
+        url, _, hashed = locked(line).partition("#")
+        record = {"name": name, "version": version, "build": build, "depends": [], "url": url, "md5": md5 or hashed}
+        (meta / f"{dist(line)}.json").write_text(json.dumps(record))
 
 
 @pytest.fixture
@@ -54,22 +68,41 @@ def prefix(tmp_path):
     return tmp_path / "envs/myenv"
 
 
+@pytest.fixture
+def paths(base, prefix):
+    """What the words in capitals stand for; the longest first."""
+    notes = prefix.parent / ".myenv.slipway"
+    beside = prefix.parent / ".myenv-slipway.slipway/1"
+    return {
+        "BASE": base,
+        "CONDA": base / "bin/conda",
+        "PREFIX": prefix,
+        "NOTES": notes,
+        "NOW": notes / "1",
+        "BESIDE": beside,
+    }
+
+
 def given(prefix, state):
+    """Makes what a case is given: in revision 1, or where somebody else put it."""
+    place = Revisions(str(prefix))
+    folder = prefix if state.get("theirs") else Path(place.path(1))
     if "installed" in state:
-        install(prefix, state["installed"])
+        install(folder, state["installed"], state.get("hash"), state.get("history", ""))
+        for line in state.get("corrupted", []):
+            (folder / f"conda-meta/{dist(line)}.json").write_text('{"name": "half a rec')
+        if not state.get("theirs"):
+            place.switch(str(folder), state="complete", asked=state.get("asked", []))
     for name in state.get("files", []):
         (prefix / name).parent.mkdir(parents=True, exist_ok=True)
         (prefix / name).touch()
-    if "mark" in state:
-        Prefix(str(prefix)).put_mark(**state["mark"])
 
 
 class Script:
     """Takes the place of `execute`: expects the commands of a case and gives their answers."""
 
-    def __init__(self, calls, prefix, paths):
+    def __init__(self, calls, paths):
         self.calls = list(calls)
-        self.prefix = prefix
         self.paths = paths
 
     def expand(self, value):
@@ -77,24 +110,27 @@ class Script:
             value = value.replace(word, str(path))
         return value
 
-    def __call__(self, argv, deadline, stdin="", keep=()):
+    def __call__(self, argv, deadline, stdin="", keep=(), settings=None, job=None):
         assert self.calls, f"one command more than expected: {argv}"
         assert time.monotonic() < deadline
         expected = self.calls.pop(0)
-        if "asks" in expected:
-            assert argv[:3] == [str(self.paths["PYTHON"]), "-I", "-c"]
-            assert json.loads(stdin)["wanted"] == expected["asks"]
-            return 0, json.dumps({"invalid": expected.get("invalid", {}), "missing": expected.get("missing", [])}), ""
+        if "asks" in expected or "asks_pip" in expected:
+            assert argv[1:3] == ["-I", "-c"]
+            asked = json.loads(stdin)
+            assert asked["wanted"] == expected.get("asks", expected.get("asks_pip"))
+            assert ("records" in asked) == ("asks" in expected)
+            said = {"invalid": {}, "missing": [], "needed": [], "surplus": [], "pins": []}
+            return 0, json.dumps({name: expected.get(name, value) for name, value in said.items()}), ""
         if "imports" in expected:
-            assert argv[:3] == [str(self.prefix / "bin/python"), "-I", "-c"]
+            assert argv[1:3] == ["-I", "-c"]
             assert argv[4:] == expected["imports"]
+            if expected.get("unused"):
+                assert not self.paths["PREFIX"].is_symlink()
             return expected.get("rc", 0), expected.get("out", ""), expected.get("err", "")
         assert argv == [self.expand(word) for word in expected["argv"]]
         assert bool(keep) != ("--dry-run" in argv), "a command that changes something holds the lock"
-        for line in expected.get("unlinks", []):
-            (self.prefix / "conda-meta" / ("-".join(line.split()) + ".json")).unlink()
-        if "links" in expected:
-            install(self.prefix, expected["links"])
+        if argv[1] in ("create", "install") and "--dry-run" not in argv:
+            self.carry_out(expected, argv)
         if "timeout" in expected:
             raise CondaEnvError(
                 "conda create did not end in time; it was ended after 5 s.", "raise the timeout", command=argv, rc=-15
@@ -102,130 +138,122 @@ class Script:
         recorded = DATA["recorded"].get(expected.get("answers"), expected)
         return recorded.get("rc", 0), self.expand(recorded.get("out", "")), recorded.get("err", "")
 
+    @staticmethod
+    def carry_out(expected, argv):
+        """Does to the records what conda would do."""
+        folder = Path(argv[argv.index("-p") + 1])
+        for line in expected.get("unlinks", []):
+            (folder / f"conda-meta/{dist(line)}.json").unlink()
+        if "reads" in expected:
+            text = Path(argv[-1]).read_text().splitlines()
+            assert text[1:] == ["@EXPLICIT", *sorted(map(locked, expected["reads"]))]
+        lines = [*expected.get("reads", []), *expected.get("links", [])]
+        if lines:
+            install(folder, lines)
+
+
+@pytest.fixture
+def script(monkeypatch, paths):
+    """Puts a script in the place of `execute`."""
+
+    def script(calls):
+        made = Script(calls, paths)
+        monkeypatch.setattr(conda_command, "execute", made)
+        monkeypatch.setattr(pip_command, "execute", made)
+        return made
+
+    monkeypatch.setattr(conda_command.platform, "machine", lambda: "ppc64le")
+    return script
+
+
+def paths_below(folder):
+    return sorted(str(path) for path in folder.rglob("*"))
+
 
 @pytest.mark.parametrize("case", DATA["cases"], ids=lambda case: case["name"])
-def test_case(case, base, prefix, monkeypatch):
+def test_case(case, base, prefix, paths, script):
     given(prefix, case.get("given", {}))
     if case.get("given", {}).get("no_conda"):
         (base / "bin/conda").unlink()
-    paths = {"CONDA": base / "bin/conda", "PYTHON": base / "bin/python", "PREFIX": prefix}
-    script = Script(case.get("calls", []), prefix, paths)
-    monkeypatch.setattr(conda_command, "execute", script)
-    monkeypatch.setattr(conda_command.platform, "machine", lambda: "ppc64le")
-    before = sorted(str(path) for path in prefix.rglob("*"))
+    paths["NEXT"] = paths["NOTES"] / ("2" if prefix.is_symlink() else "1")
+    run = script(case.get("calls", []))
+    before, above = paths_below(prefix), paths_below(prefix.parent)
 
     params = {"prefix": "PREFIX", "conda": "CONDA", **case["params"]}
-    params = {name: script.expand(value) if isinstance(value, str) else value for name, value in params.items()}
+    if "lock" in params:
+        params["lock"] = "\n".join(["@EXPLICIT", *map(locked, params["lock"])])
+    elif "lock_text" in params:
+        params["lock"] = params.pop("lock_text")
+    params = {name: run.expand(value) if isinstance(value, str) else value for name, value in params.items()}
     result = call(params, **case.get("mode", {}))
 
-    assert script.calls == [], "commands that were expected and not run"
-    expected = json.loads(script.expand(json.dumps(case["result"])))
+    assert run.calls == [], "commands that were expected and not run"
+    expected = json.loads(run.expand(json.dumps(case["result"])))
     for words in expected.pop("says", []):
         assert words in result["msg"]
     assert {name: result.get(name) for name in expected} == expected, result
     assert result.get("failed", False) == ("says" in case["result"])
-    if case.get("mode", {}).get("check") or case.get("leaves") == "all":
-        assert sorted(str(path) for path in prefix.rglob("*")) == before
+    said = "".join(warning["event"]["msg"] for warning in result.get("warnings", []))
+    for words in case.get("warns", []):
+        assert run.expand(words) in said
+    if case.get("mode", {}).get("check"):
+        assert paths_below(prefix.parent) == above
+    elif case.get("leaves") == "all":
+        assert paths_below(prefix) == before
     else:
-        assert Prefix(str(prefix)).mark.get("state") == case.get("leaves")
-    assert not list(prefix.parent.glob(".*.slipway-aside"))
+        place = Revisions(str(prefix))
+        assert place.current == case["leads_to"]
+        assert set(place.numbers) <= {1, 2} - ({2} if case["leads_to"] == 1 else set())
+        assert case["leads_to"] or not paths_below(prefix.parent)
 
 
-def test_what_was_verified_is_not_asked_again_until_a_record_changes(base, prefix, monkeypatch):
-    install(prefix, ["six 1.17.0 0"])
-    Prefix(str(prefix)).put_mark(state="complete")
+def test_what_was_verified_is_not_asked_again_until_a_record_changes(base, prefix, script):
+    given(prefix, {"installed": ["six 1.17.0 0"]})
     params = {"prefix": str(prefix), "conda": str(base / "bin/conda"), "packages": ["six"]}
-    paths = {"PYTHON": base / "bin/python"}
-    asked = [{"asks": ["six"], "missing": []}]
+    asked = [{"asks": ["six"]}]
 
-    monkeypatch.setattr(conda_command, "execute", Script(asked, prefix, paths))
+    script(asked)
     assert not call(params)["changed"]
-    assert [path.name for path in prefix.parent.iterdir()] == ["myenv"], "no lock where nothing is to change"
-    monkeypatch.setattr(conda_command, "execute", Script([], prefix, paths))
+    assert not (prefix.parent / ".myenv.slipway/lock").exists(), "no lock where nothing is to change"
+    script([])
     assert not call(params)["changed"]
     # Of the same size, with the same name: only the content tells.
     record = prefix / "conda-meta/six-1.17.0-0.json"
     record.write_text(record.read_text().replace('"0"', '"1"'))
-    monkeypatch.setattr(conda_command, "execute", Script(asked, prefix, paths))
+    script(asked)
     assert not call(params)["changed"]
-    monkeypatch.setattr(conda_command, "execute", Script([{"asks": ["six", "numpy"]}], prefix, paths))
+    script([{"asks": ["six", "numpy"]}])
     assert not call({**params, "packages": ["six", "numpy"]})["changed"]
 
 
-def test_a_killed_change_is_mended_packages_without_their_files_included(base, prefix, monkeypatch):
-    install(prefix, ["six 1.17.0 0"])
-    install(prefix, ["numpy 2.0 0"], files=["lib/numpy.py"])
-    install(prefix, ["whole 1.0 0"], files=["lib/whole.py"])
-    given(prefix, {"files": ["lib/whole.py"], "mark": {"state": "changing"}})
-    calls = [
-        {"asks": ["six"]},
-        {
-            "argv": ["CONDA", "install", "-p", "PREFIX", "--yes", "--json", "--quiet", "six", "numpy"],
-            "links": ["numpy 2.0 0"],
-            "out": "{}",
-        },
-        {"asks": ["six"]},
-    ]
-    paths = {"CONDA": base / "bin/conda", "PYTHON": base / "bin/python", "PREFIX": prefix}
-    monkeypatch.setattr(conda_command, "execute", Script(calls, prefix, paths))
-    assert call({"prefix": str(prefix), "conda": str(base / "bin/conda"), "packages": ["six"]})["changed"]
-    assert Prefix(str(prefix)).mark["state"] == "verified"
-
-
-def test_a_package_whose_mending_failed_is_not_forgotten(base, prefix, monkeypatch):
-    install(prefix, ["six 1.17.0 0"])
-    install(prefix, ["numpy 2.0 0"], files=["lib/numpy.py"])  # the user's own, taken by a change that was killed
-    given(prefix, {"mark": {"state": "changing"}})
-    mending = {"argv": ["CONDA", "install", "-p", "PREFIX", "--yes", "--json", "--quiet", "six", "numpy"]}
-    paths = {"CONDA": base / "bin/conda", "PYTHON": base / "bin/python", "PREFIX": prefix}
+def test_a_package_of_pips_changes_what_was_verified(base, prefix, script):
+    given(prefix, {"installed": ["six 1.17.0 0"]})
     params = {"prefix": str(prefix), "conda": str(base / "bin/conda"), "packages": ["six"]}
-
-    failing = [{"asks": ["six"]}, {**mending, "answers": "not found 23"}]
-    monkeypatch.setattr(conda_command, "execute", Script(failing, prefix, paths))
-    assert call(params)["failed"]
-    assert Prefix(str(prefix)).mark == {"state": "changing", "again": ["numpy"]}
-
-    working = [{"asks": ["six"]}, {**mending, "links": ["numpy 2.0 0"], "out": "{}"}, {"asks": ["six"]}]
-    given(prefix, {"files": ["lib/numpy.py"]})
-    monkeypatch.setattr(conda_command, "execute", Script(working, prefix, paths))
-    assert call(params)["after"] == ["numpy 2.0 0", "six 1.17.0 0"]
-    assert Prefix(str(prefix)).mark["state"] == "verified"
+    script([{"asks": ["six"]}])
+    call(params)
+    (prefix / "lib/python3.11/site-packages/tidy-1.0.dist-info").mkdir(parents=True)
+    script([{"asks": ["six"]}])
+    assert call(params)["after"] == ["six 1.17.0 0", "tidy 1.0 pypi_0"]
 
 
-def test_a_linked_prefix_is_that_which_it_leads_to(base, prefix, monkeypatch):
-    scratch = prefix.parents[1] / "scratch"
-    scratch.mkdir()
-    prefix.parent.mkdir()
-    prefix.symlink_to(scratch)
-    calls = [
-        {
-            "argv": ["CONDA", "create", "-p", "PREFIX", "--yes", "--json", "--quiet", "six"],
-            "links": ["six 1.17.0 0"],
-            "out": "{}",
-        },
-        {"asks": ["six"]},
-    ]
-    paths = {"CONDA": base / "bin/conda", "PYTHON": base / "bin/python", "PREFIX": scratch}
-    monkeypatch.setattr(conda_command, "execute", Script(calls, scratch, paths))
-    assert call({"prefix": str(prefix), "conda": str(base / "bin/conda"), "packages": ["six"]})["changed"]
-    assert prefix.is_symlink()
-
-
-def test_a_broken_record_is_named(base, prefix):
-    install(prefix, ["six 1.17.0 0"])
-    record = prefix / "conda-meta/six-1.17.0-0.json"
-    record.write_text("{ half a rec")
-    result = call({"prefix": str(prefix), "conda": str(base / "bin/conda"), "packages": ["six"]})
-    assert str(record) in result["msg"]
-    assert "Remedy" in result["msg"]
+def test_a_name_is_one_of_the_base(base, script):
+    argv = ["CONDA", "create", "-p", "BASE/envs/.n.slipway/1", "--yes", "--json", "--quiet", "six"]
+    script([{"argv": argv, "links": ["six 1.17.0 0"]}, {"asks": ["six"]}])
+    params = {"conda": str(base / "bin/conda"), "packages": ["six"]}
+    assert call({"name": "n", **params})["prefix"] == str(base / "envs/n")
+    for name in ("base", "a/b", "-n", ".hidden", ""):
+        assert (
+            f"name is {name!r}: it must be letters, digits and ._+- and not base."
+            in call({"name": name, **params})["msg"]
+        )
 
 
 def test_two_runs_at_once_wait_and_say_for_whom(base, prefix):
-    other = Prefix(str(prefix))
+    other = Revisions(str(prefix))
     with other.locked(time.monotonic() + 1, print):
         result = call({"prefix": str(prefix), "conda": str(base / "bin/conda"), "packages": ["six"], "timeout": 1})
     assert f"process {os.getpid()} on " in result["msg"]
-    assert not prefix.exists()
+    assert not list(prefix.parent.iterdir())
 
 
 def test_a_prefix_that_is_not_ours_to_write(base, tmp_path):
@@ -237,28 +265,94 @@ def test_a_prefix_that_is_not_ours_to_write(base, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("make", "kind"),
+    ("make", "environment", "obstructed"),
     [
-        (lambda path: None, ABSENT),
-        (lambda path: path.mkdir(), ABSENT),
-        (lambda path: path.write_text("x"), FOREIGN),
-        (lambda path: (path / "thesis").mkdir(parents=True), FOREIGN),
-        (lambda path: (path / "conda-meta").mkdir(parents=True), FOREIGN),
-        (lambda path: install(path, []), ENVIRONMENT),
-        (lambda path: Prefix(str(path)).begin(), HALF_MADE),
+        (lambda path: None, False, False),
+        (lambda path: path.mkdir(), False, False),
+        (lambda path: path.write_text("x"), False, True),
+        (lambda path: (path / "thesis").mkdir(parents=True), False, True),
+        (lambda path: (path / "conda-meta").mkdir(parents=True), False, True),
+        (lambda path: install(path, []), True, False),
+        (lambda path: path.symlink_to(".myenv.slipway/1"), False, False),
+        (lambda path: given(path, {"installed": []}), True, False),
     ],
 )
-def test_kinds_of_prefixes(make, kind, tmp_path):
+def test_what_may_be_at_a_prefix(make, environment, obstructed, tmp_path):
     path = tmp_path / "myenv"
     make(path)
-    assert Prefix(str(path)).kind == kind
+    place = Revisions(str(path))
+    assert (bool(place.environment), place.obstructed) == (environment, obstructed)
 
 
-def test_a_prefix_is_begun_with_nothing_but_the_mark(prefix):
-    """A folder with conda-meta in it is one that ``conda create`` refuses."""
-    prefix.parent.mkdir(parents=True)
-    Prefix(str(prefix)).begin()
-    assert [path.name for path in prefix.iterdir()] == [".slipway.json"]
+def test_one_revision_before_the_current_is_kept(prefix):
+    place = Revisions(str(prefix))
+    for number in (1, 2, 3):
+        new = place.begin()
+        assert new == place.path(number)
+        install(Path(new), [])
+        place.switch(new)
+        place.sweep()
+    (prefix.parent / ".myenv.slipway/4").mkdir()  # what a killed run leaves
+    place.sweep()
+    assert (place.current, place.numbers) == (3, [2, 3])
+    prefix.unlink()
+    prefix.symlink_to(".myenv.slipway/2")  # back
+    assert place.begin() == place.path(4)
+
+
+def test_a_link_in_a_circle(base, tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    result = call({"prefix": str(tmp_path / "a"), "conda": str(base / "bin/conda"), "packages": ["six"]})
+    assert "leads in a circle" in result["msg"]
+
+
+def test_additions_are_carried_with_the_new_path(tmp_path):
+    old, new = tmp_path / "1", tmp_path / "2"
+    (old / "etc/jupyter").mkdir(parents=True)
+    (old / "etc/mine.sh").write_text(f"{old}/bin {old}0/bin")
+    (old / "etc/mine.sh").chmod(0o750)
+    (old / "etc/jupyter/owned.json").touch()
+    (old / "share").mkdir()
+    (old / "share/stays").touch()
+    carry(str(old), str(new), ("etc", "nothing"), {"etc/jupyter/owned.json"})
+    assert [str(path.relative_to(new)) for path in new.rglob("*")] == ["etc", "etc/mine.sh"]
+    assert (new / "etc/mine.sh").read_text() == f"{new}/bin {old}0/bin"
+    assert (new / "etc/mine.sh").stat().st_mode & 0o777 == 0o750
+
+
+@pytest.mark.parametrize(
+    ("history", "names"),
+    [
+        ("", []),
+        (
+            "==> 2026 <==\n# cmd: conda create\n+ch::six-1-0\n# update specs: ['six=1', \"numpy[version='>=2']\"]\n",
+            ["six", "numpy"],
+        ),
+        ("# update specs: ['six', 'jinja2']\n# remove specs: ['six']\n# update specs: ['cut sho]\n", ["jinja2"]),
+        ("# update specs: ['http://mirror:80/noarch::six==1.17.0=py_0[md5=0a, url=http://mirror/x.conda]']\n", ["six"]),
+    ],
+)
+def test_what_was_asked_for_by_the_history(history, names):
+    assert records.requested(history) == names
+
+
+@pytest.mark.parametrize(
+    ("origin", "requirement"),
+    [
+        ({"url": "https://h/x.git", "vcs_info": {"vcs": "git", "commit_id": "1a"}}, "x @ git+https://h/x.git@1a"),
+        ({"url": "https://h/x.whl", "archive_info": {}}, "x @ https://h/x.whl"),
+        ({"url": "file:///home/ada/x", "dir_info": {}}, "x @ file:///home/ada/x"),
+        ({"url": "file:///home/ada/x", "dir_info": {"editable": True}}, "-e file:///home/ada/x"),
+    ],
+)
+def test_how_a_package_of_pips_can_be_had_again(origin, requirement):
+    assert records.direct("x", origin) == requirement
+
+
+def test_a_package_without_a_source_can_not_be_kept():
+    with pytest.raises(CondaEnvError, match="does not say where the package came from"):
+        records.source({"name": "six", "version": "1", "build": "0"})
 
 
 class Spec:
@@ -273,20 +367,24 @@ class Spec:
         return self.name in ("*", record["name"]) and record["version"].startswith(self.version)
 
 
-def test_unsatisfied_follows_what_is_wanted_and_nothing_else():
-    records = [
+def test_comparing_follows_what_is_wanted_and_nothing_else():
+    installed = [
         {"name": "lab", "version": "4.1", "depends": ["server", "tornado", "__glibc"]},
         {"name": "server", "version": "2.0", "depends": ["tornado=6", "zmq", "lab"]},
-        {"name": "zmq", "version": "26", "depends": []},
+        {"name": "zmq", "version": "26", "depends": ["python"]},
+        {"name": "python", "version": "3.11", "depends": []},
+        {"name": "pip", "version": "26", "depends": []},
         {"name": "stray", "version": "1", "depends": ["gone"]},
     ]
-    assert conda_command.unsatisfied(Spec, ["lab=4", "dask"], records) == {
+    assert compare(Spec, ["lab=4", "dask"], installed) == {
         "invalid": {},
         "missing": ["dask", "tornado", "tornado=6"],
+        "needed": ["lab", "pip", "python", "server", "zmq"],
     }
-    assert conda_command.unsatisfied(Spec, ["zmq=27", "a==b"], records) == {
+    assert compare(Spec, ["zmq=27", "a==b"], installed) == {
         "invalid": {"a==b": "not a spec"},
         "missing": ["zmq=27"],
+        "needed": [],
     }
 
 
@@ -302,7 +400,8 @@ def test_commands_get_no_terminal_and_none_of_the_shells_conda(monkeypatch):
     assert (rc, text, leads) == (0, "", True)
     assert environment["LC_ALL"] == "C"
     assert environment["https_proxy"] == "http://proxy:8080"
-    assert not [name for name in environment if name.startswith(conda_command.STRANGE)]
+    assert environment["CONDA_REGISTER_ENVS"] == "false"
+    assert len([name for name in environment if name.startswith(conda_command.STRANGE)]) == 1
 
 
 def test_a_command_is_ended_with_its_children(monkeypatch):

@@ -42,6 +42,14 @@ def test_it_computes(conda):
     assert conda(line).strip() == "1000"
 
 
+def test_an_environment_made_by_hand_is_left_alone_and_ours_is_beside_it(conda):
+    version = {
+        name: json.loads(conda(f"conda list -n {name} six --json"))[0]["version"]
+        for name in ("byhand", "byhand-slipway")
+    }
+    assert version == {"byhand": "1.16.0", "byhand-slipway": "1.17.0"}
+
+
 def test_an_unsolvable_list_says_what_and_leaves_the_environment_as_it_was(playbook, conda):
     before = conda("conda list -n myenv --json")
     done = playbook(

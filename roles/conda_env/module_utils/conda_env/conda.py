@@ -6,7 +6,6 @@ version to version. They are passed on to the reader.
 """
 
 import contextlib
-import inspect
 import json
 import os
 import platform
@@ -16,6 +15,7 @@ import subprocess
 import time
 
 from ansible.module_utils.conda_env import CondaEnvError
+from ansible.module_utils.conda_env.specs import FIELDS, QUESTION
 
 #: Seconds for conda to take a transaction back, once it was told to end.
 GRACE = 30
@@ -23,8 +23,8 @@ GRACE = 30
 #: A variable of the shell that the run came from must not decide what conda does; its settings belong into a condarc.
 STRANGE = ("CONDA", "_CE_", "MAMBA", "PYTHON")
 
-#: The fields of a record that a match spec may name, and its dependencies.
-FIELDS = ("name", "version", "build", "build_number", "channel", "subdir", "url", "fn", "md5", "sha256", "depends")
+#: What conda must not do unasked: a revision that it wrote into ~/.conda/environments.txt would be listed for ever (since 23.9).
+SETTINGS = {"CONDA_REGISTER_ENVS": "false"}
 
 #: What helps, by what is found in conda's words; the first that fits. Only advice hangs on it.
 REMEDIES = [
@@ -33,7 +33,11 @@ REMEDIES = [
         "write name, name=version or 'name>=version,<version' as for `conda install`",
     ),
     (
-        r"HTTP \d|CONNECTION|InvalidChannel|Offline",
+        r"Could not parse explicit URL",
+        "give the lock md5 hashes (conda knows sha256 since 24.9), or update conda",
+    ),
+    (
+        r"HTTP \d|CONNECTION|InvalidChannel|Offline|offline",
         "check the channels ({channels}), and that this host reaches them (network, proxy, mirror)",
     ),
     (
@@ -56,51 +60,6 @@ REMEDIES = [
 ]
 
 
-def unsatisfied(match_spec, wanted, records):
-    """What is missing for the wanted specs: the specs themselves, and what the packages they find depend on.
-
-    Packages that nobody asked for, and theirs, are their owner's business. This function travels as source text to the
-    Python of conda's base, so it needs nothing but its arguments.
-
-    Args:
-        match_spec: conda's class MatchSpec.
-        wanted: the specs as texts.
-        records: the installed packages' records.
-
-    Returns:
-        ``invalid``, a dict of specs and what conda says about them; ``missing``, a list of specs in the order asked.
-    """
-    named = {record["name"]: record for record in records}
-    invalid, missing, seen, queue = {}, [], set(), list(wanted)
-    while queue:
-        text = queue.pop(0)
-        if text in seen or text.startswith("__"):  # a virtual package is the machine's, such as __glibc
-            continue
-        seen.add(text)
-        try:
-            spec = match_spec(text)
-        except Exception as error:  # conda's own class, which differs between versions
-            invalid[text] = str(error)
-            continue
-        name = spec.name.lower()
-        candidates = records if "*" in name else [named[name]] if name in named else []
-        found = next((record for record in candidates if spec.match(record)), None)
-        if found:
-            queue.extend(found.get("depends", []))
-        else:
-            missing.append(text)
-    return {"invalid": invalid, "missing": missing}
-
-
-QUESTION = """\
-import json, sys
-from conda.models.match_spec import MatchSpec
-
-{source}
-asked = json.load(sys.stdin)
-print(json.dumps(unsatisfied(MatchSpec, asked["wanted"], asked["records"])))
-"""
-
 IMPORTS = """\
 import importlib, sys
 for name in sys.argv[1:]:
@@ -109,17 +68,22 @@ for name in sys.argv[1:]:
 """
 
 
-def environment():
+def environment(settings=None):
     """The variables that a command gets."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(STRANGE)}
-    return dict(kept, LC_ALL="C")
+    return {**kept, **SETTINGS, **(settings or {}), "LC_ALL": "C"}
 
 
-def execute(argv, deadline, stdin="", keep=()):
+def execute(argv, deadline, stdin="", keep=(), settings=None, job=None):
     """Runs a command that can't ask anything, until the deadline; the one place where commands are run.
 
-    It leads a process group of its own, so that its children end with it. ``keep`` are file descriptors it inherits: with the
-    lock among them, a conda that survives a killed run still holds the prefix.
+    Args:
+        argv: The command.
+        deadline: In the time of ``time.monotonic``.
+        stdin: What it reads.
+        keep: File descriptors that it inherits: with the lock among them, a conda that survives a killed run still holds the prefix.
+        settings: Further variables.
+        job: Where it runs, if not here: the queue and limits of an LSF job.
 
     Returns:
         Exit code, standard output, standard error.
@@ -127,7 +91,12 @@ def execute(argv, deadline, stdin="", keep=()):
     Raises:
         CondaEnvError: it can't be started, or was ended at the deadline.
     """
+    if job:
+        from ansible.module_utils.conda_env.job import run_as_job  # it needs an LSF
+
+        return run_as_job(argv, environment(settings), deadline, stdin, job)
     try:
+        # It leads a process group of its own, so that its children end with it.
         process = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
@@ -136,12 +105,14 @@ def execute(argv, deadline, stdin="", keep=()):
             encoding="utf-8",
             errors="replace",
             cwd="/",
-            env=environment(),
+            env=environment(settings),
             start_new_session=True,
             pass_fds=keep,
         )
     except OSError as error:
-        raise CondaEnvError(f"{argv[0]} can't be run: {error.strerror}.", "install or repair it", command=argv)
+        raise CondaEnvError(
+            f"{argv[0]} can't be run: {error.strerror}.", "install or repair it", command=argv
+        ) from error
     began = time.monotonic()
     try:
         out, err = process.communicate(stdin, timeout=max(1, deadline - began))
@@ -154,7 +125,7 @@ def execute(argv, deadline, stdin="", keep=()):
             rc=-kind,  # whatever it made of the signal
             stdout=out,
             stderr=err,
-        )
+        ) from None
     return process.returncode, out, err
 
 
@@ -198,12 +169,11 @@ def planned(lines, said):
 
 
 class Conda:
-    """One conda base, for one environment."""
+    """One conda base, and how it is asked for an environment's packages."""
 
-    def __init__(self, executable, channels, deadline):
-        self.executable = executable
-        self.channels = channels
-        self.deadline = deadline
+    def __init__(self, executable, channels, deadline, offline=False, job=None):
+        self.executable, self.channels, self.deadline = executable, channels, deadline
+        self.offline, self.job = offline, job
         self.command = []
         self.root = os.path.dirname(os.path.dirname(os.path.realpath(executable)))
 
@@ -212,15 +182,17 @@ class Conda:
         """Whether the command and its base's Python exist."""
         return all(os.access(file, os.X_OK) for file in (self.executable, os.path.join(self.root, "bin", "python")))
 
-    def missing(self, wanted, records):
-        """Which specs the records don't satisfy, by conda's own idea of a match.
+    def judge(self, wanted, records):
+        """What the records lack of the specs and have beside them, by conda's own idea of a match.
+
+        Returns:
+            As `specs.compare`.
 
         Raises:
             CondaEnvError: a spec can't be understood, or conda's base is broken.
         """
         fields = [{key: record[key] for key in FIELDS if record.get(key) is not None} for record in records]
-        question = QUESTION.format(source=inspect.getsource(unsatisfied))
-        argv = [os.path.join(self.root, "bin", "python"), "-I", "-c", question]
+        argv = [os.path.join(self.root, "bin", "python"), "-I", "-c", QUESTION]
         rc, out, err = execute(argv, self.deadline, stdin=json.dumps({"wanted": wanted, "records": fields}))
         found = answer(out)
         if rc or "missing" not in found:
@@ -240,23 +212,25 @@ class Conda:
                 "Not understood by conda as package specs: {}.".format("; ".join(said)),
                 "write name, name=version or 'name>=version,<version' as in `conda install`",
             )
-        return found["missing"]
+        return found
 
-    def change(self, verb, prefix, specs, dry_run=False, keep=()):
-        """Runs ``conda create`` or ``conda install``. Returns its JSON answer.
+    def copy(self, prefix, explicit, keep=()):
+        """Makes an environment of exactly the files that an explicit list names. No solver runs."""
+        self._change("create", prefix, ["--file", explicit], keep, job=self.job)
 
-        ``--quiet`` is for the JSON: without it, older versions write their progress between.
-
-        Raises:
-            CondaEnvError: it failed; the message has conda's own words.
-        """
-        argv = [self.executable, verb, "-p", prefix, "--yes", "--json", "--quiet"]
-        argv += ["--dry-run"] if dry_run else []
+    def solve(self, verb, prefix, specs, options=(), dry_run=False, keep=()):
+        """Runs ``conda create`` or ``conda install`` for specs. Returns its JSON answer."""
         # A named channel replaces the condarc's: else `-c` alone would add Anaconda's defaults where no condarc names any.
-        argv += ["--override-channels"] if self.channels else []
-        argv += [word for channel in self.channels for word in ("-c", channel)]
-        self.command = argv + specs
-        rc, out, err = execute(self.command, self.deadline, keep=keep)
+        channels = ["--override-channels"] if self.channels else []
+        channels += [word for channel in self.channels for word in ("-c", channel)]
+        dry = ["--dry-run"] if dry_run else []
+        return self._change(verb, prefix, [*dry, *options, *channels, *specs], keep, job=None if dry_run else self.job)
+
+    def _change(self, verb, prefix, arguments, keep, job=None):
+        # --quiet is for the JSON: without it, older versions write their progress between.
+        self.command = [self.executable, verb, "-p", prefix, "--yes", "--json", "--quiet"]
+        self.command += [*(["--offline"] if self.offline else []), *arguments]
+        rc, out, err = execute(self.command, self.deadline, keep=keep, job=job)
         if rc:
             said = words(out, err)
             advice = next(advice for pattern, advice in REMEDIES if re.search(pattern, said))
@@ -284,7 +258,7 @@ class Conda:
             module = (out.split() or ["?"])[-1]
             why = (err.strip().splitlines() or [f"it was ended by signal {-rc}"])[-1]
             raise CondaEnvError(
-                f"The environment {prefix} is installed, but `import {module}` fails in it: {why}",
+                f"`import {module}` fails in the environment {prefix}: {why}",
                 f"pin or change the package that fails, since it doesn't fit this machine ({platform.machine()}) or the others; "
                 "or take it out of imports",
                 command=argv[:2] + modules,
