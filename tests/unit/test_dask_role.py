@@ -1,21 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The role dask by ansible-playbook, on a folder that stands for a home: what Dask would read, and how often it's written."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import yaml
+from role_play import Home
 
-PROJECT = Path(__file__).parents[2]
-PLAY = """
-- hosts: home
-  gather_facts: false
-  roles: [dask]
-"""
 # The tutorial's first LSFCluster.
 TUTORIAL = {
     "dask_queue": "normal",
@@ -28,58 +17,25 @@ TUTORIAL = {
 
 @pytest.fixture
 def home(tmp_path):
-    """A home on this machine, reached without ssh; the role target would look at the tester's own."""
-    (tmp_path / "roles/target/tasks").mkdir(parents=True)
-    (tmp_path / "roles/target/tasks/main.yml").write_text("[]")
-    (tmp_path / "play.yml").write_text(PLAY)
-    host = {
-        "ansible_connection": "local",
-        "ansible_python_interpreter": sys.executable,
-        "target_home": str(tmp_path / "home"),
-    }
-    (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"hosts": {"home": host}}}))
-    (tmp_path / "home").mkdir()
-    return tmp_path / "home"
+    return Home(tmp_path, "dask")
 
 
-def play(home, *arguments, **variables):
-    command = [
-        Path(sys.executable).with_name("ansible-playbook"),
-        "-i",
-        home.parent / "hosts.yml",
-        home.parent / "play.yml",
-    ]
-    environment = {
-        **os.environ,
-        "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
-        "ANSIBLE_ROLES_PATH": f"{home.parent}/roles:{PROJECT}/roles",
-    }
-    result = subprocess.run(
-        [*command, *arguments, "-e", json.dumps(variables)],
-        cwd=PROJECT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    (recap,) = (line for line in result.stdout.splitlines() if line.startswith("home ") and "ok=" in line)
-    return int(recap.split("changed=")[1].split()[0])
+def lsf(home, section="lsf"):
+    return yaml.safe_load((home / ".config/dask/jobqueue.yaml").read_text())["jobqueue"][section]
 
 
 def test_the_tutorials_profile_is_written_once(home):
     scratch = home / "scratch/ada/tmp"
-    variables = {**TUTORIAL, "dask_local_directory": str(scratch)}
-    assert play(home, "--check", **variables) == 1
-    assert list(home.iterdir()) == []
-    assert play(home, **variables) == 1
-    assert play(home, **variables) == 0
+    variables = {**TUTORIAL, "dask_local_directory": str(scratch), "dask_examples_dir": ""}
+    assert home.play("--check", **variables) == 1
+    assert list(home.path.iterdir()) == []
+    assert home.play(**variables) == 1
+    assert home.play(**variables) == 0
 
     read = {path.stem: yaml.safe_load(path.read_text()) for path in (home / ".config/dask").iterdir()}
     logs = home / ".local/state/slipway/dask-logs"
     assert read == {
-        "distributed": {"distributed": {"dashboard": {"link": "/proxy/{port}/status"}}},
+        "distributed": {"distributed": {"dashboard": {"link": "/proxy/{host}:{port}/status"}}},
         "labextension": {"labextension": {"factory": {"module": "dask_jobqueue", "class": "LSFCluster"}}},
         "jobqueue": {
             "jobqueue": {
@@ -96,6 +52,8 @@ def test_the_tutorials_profile_is_written_once(home):
                     "death-timeout": 60,
                     "local-directory": str(scratch),
                     "log-directory": str(logs),
+                    "worker-extra-args": ["--lifetime", "480s", "--lifetime-stagger", "60s"],
+                    "job-extra-directives": ['-R "rusage[mem=20000]"'],
                 }
             }
         },
@@ -104,9 +62,8 @@ def test_the_tutorials_profile_is_written_once(home):
 
 
 def test_a_site_without_ib0_scratch_and_projects(home):
-    play(home, dask_log_directory="")
-    lsf = yaml.safe_load((home / ".config/dask/jobqueue.yaml").read_text())["jobqueue"]["lsf"]
-    assert not lsf.keys() & {"queue", "project", "interface", "local-directory", "log-directory"}
+    home.play(dask_log_directory="")
+    assert not lsf(home).keys() & {"queue", "project", "interface", "local-directory", "log-directory"}
     assert not (home / ".local").exists()
 
 
@@ -114,14 +71,43 @@ def test_what_the_user_keeps(home):
     mine = home / ".config/dask/jobqueue.yaml"
     mine.parent.mkdir(parents=True)
     mine.write_text("jobqueue:\n  lsf:\n    walltime: 02:00  # long jobs\n    project: thesis\n")
-    play(home, **TUTORIAL, dask_keep=["jobqueue.lsf.walltime"])
-    lsf = yaml.safe_load(mine.read_text())["jobqueue"]["lsf"]
+    home.play(**TUTORIAL, dask_keep=["jobqueue.lsf.walltime"])
+    after = lsf(home)
     # Kept by its name, kept since the site says nothing, replaced.
-    assert (lsf["walltime"], lsf["project"], lsf["cores"]) == ("02:00", "thesis", 40)
+    assert (after["walltime"], after["project"], after["cores"]) == ("02:00", "thesis", 40)
     assert "# long jobs" in mine.read_text()
 
 
 def test_values_of_the_command_line_keep_their_types(home):
-    play(home, "-e", "dask_cores=40 dask_use_stdin=false")
-    lsf = yaml.safe_load((home / ".config/dask/jobqueue.yaml").read_text())["jobqueue"]["lsf"]
-    assert (lsf["cores"], lsf["use-stdin"]) == (40, False)
+    home.play("-e", "dask_cores=40 dask_use_stdin=false dask_lifetime_margin=0")
+    assert (lsf(home)["cores"], lsf(home)["use-stdin"]) == (40, False)
+    assert "worker-extra-args" not in lsf(home)
+
+
+def test_a_preset_says_what_is_different(home):
+    home.play(**TUTORIAL, dask_presets={"ten-jobs": {"cores": 4, "memory": "2GB", "walltime": "02:00"}})
+    preset = lsf(home, "ten-jobs")
+    assert (preset["cores"], preset["memory"], preset["walltime"]) == (4, "2GB", "02:00")
+    assert (preset["queue"], preset["interface"]) == ("normal", "ib0")
+    assert preset["job-extra-directives"] == ['-R "rusage[mem=2000]"']
+    assert preset["worker-extra-args"][:2] == ["--lifetime", "7080s"]
+
+
+def test_the_new_button_makes_what_is_chosen(home):
+    def factory():
+        return yaml.safe_load((home / ".config/dask/labextension.yaml").read_text())["labextension"]["factory"]
+
+    home.play()
+    assert factory() == {"module": "dask_jobqueue", "class": "LSFCluster"}
+    home.play(dask_new_cluster="LocalCluster")
+    assert factory() == {"module": "dask.distributed", "class": "LocalCluster"}
+
+
+def test_a_broken_file_of_the_users_is_named_with_its_line(home):
+    mine = home / ".config/dask/jobqueue.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("jobqueue:\n  lsf: {queue: short\n  local: 1\n")
+    said = home.ansible()
+    assert said.returncode != 0
+    assert f"{mine}: line " in said.stdout
+    assert mine.read_text().startswith("jobqueue:\n  lsf: {queue: short\n")

@@ -14,8 +14,9 @@ def config(host, home):
     return json.loads(host.file(f"{home}/.jupyter/jupyter_server_config.json").content_string)
 
 
-def test_the_configuration_is_readable_by_its_owner_alone(host, home):
-    assert host.file(f"{home}/.jupyter/jupyter_server_config.json").mode == 0o400
+@pytest.mark.parametrize("suffix", ["json", "py"])
+def test_the_configuration_is_readable_by_its_owner_alone(host, home, suffix):
+    assert host.file(f"{home}/.jupyter/jupyter_server_config.{suffix}").mode == 0o400
 
 
 def test_the_generated_password_is_for_its_owner_alone(host, home):

@@ -3,13 +3,23 @@
 
 import sys
 
-from jupyter_server.extension.manager import ExtensionPackage
 
-problems = []
-for name in sys.argv[1:]:
+def server(name):
+    from jupyter_server.extension.manager import ExtensionPackage
+
+    return [] if ExtensionPackage(name=name, enabled=True).validate() else ["Jupyter can't validate it"]
+
+
+def classic(name):
+    from notebook.serverextensions import validate_serverextension
+
+    return validate_serverextension(name)
+
+
+validate, problems = {"server": server, "classic": classic}[sys.argv[1]], []
+for name in sys.argv[2:]:
     try:
-        if not ExtensionPackage(name=name, enabled=True).validate():
-            problems.append(f"{name}: Jupyter can't validate it")
+        problems += [f"{name}: {problem}" for problem in validate(name)]
     except Exception as error:  # whatever an import may raise
         problems.append(f"{name}: {type(error).__name__}: {error}")
 sys.exit("\n".join(problems) or 0)

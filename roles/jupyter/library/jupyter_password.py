@@ -8,23 +8,31 @@ DOCUMENTATION = r"""
 module: jupyter_password
 short_description: Set the password of a user's Jupyter server
 description:
-  - Sees to it that C(IdentityProvider.hashed_password) in C(jupyter_server_config.json) is a hash of the password.
+  - Sees to it that C(IdentityProvider.hashed_password) in C(jupyter_server_config.json), or C(NotebookApp.password) in
+    C(jupyter_notebook_config.json) for the classic server, is a hash of the password.
   - A hash that fits the password stays; hashing anew would give it another salt, and every run would change the file
     and end the open browser sessions.
   - The password comes from O(password), else from O(password_file). If there is neither, and the configuration has no
     hash yet, one is made on this host and kept in O(password_file), which only its owner can read. It isn't returned,
     so whoever runs the playbook doesn't see it.
-  - A hash without O(password) and without O(password_file) is the user's own work (C(jupyter server password)) and stays.
+  - A hash without O(password) and without O(password_file) is the user's own work (C(jupyter server password),
+    C(jupyter notebook password)) and stays.
   - The password reaches the environment's Python on its standard input, never as an argument.
 options:
+  generation:
+    description: Whose it is, of C(jupyter_server) 2 and newer, or of the classic notebook server of version 5 or 6.
+    type: str
+    choices: [server, classic]
+    default: server
   config:
     description:
-      - The user's C(jupyter_server_config.json). Its other keys and its mode stay; a new one gets V(0600).
+      - The user's C(jupyter_server_config.json) or C(jupyter_notebook_config.json). Its other keys and its mode stay; a new
+        one gets V(0600).
       - When a hash is replaced, a copy of the old file stays beside it; its name ends in V(~).
     type: path
     required: true
   python:
-    description: Python of the environment with jupyter_server 2 or newer, which makes and checks the hash.
+    description: Python of the environment with the server, which makes and checks the hash.
     type: path
     required: true
   password:
@@ -77,14 +85,19 @@ from ansible.module_utils.basic import AnsibleModule
 # Runs in the environment: Jupyter alone knows which hashes it accepts. Prints the hash to keep.
 HASH = """
 import json, sys
-from jupyter_server import __version__
-from jupyter_server.auth.security import passwd, passwd_check
-
-if int(__version__.split(".")[0]) < 2:
-    sys.exit("jupyter_server " + __version__ + " is too old")
+if sys.argv[1] == "server":
+    from jupyter_server import __version__
+    from jupyter_server.auth.security import passwd, passwd_check
+    if int(__version__.split(".")[0]) < 2:
+        sys.exit("jupyter_server " + __version__ + " is too old")
+else:
+    from notebook.auth.security import passwd, passwd_check
 password, hashed = json.load(sys.stdin)
 print(json.dumps(hashed if hashed and passwd_check(hashed, password) else passwd(password)))
 """
+# Where each keeps its hash, and what it needs.
+KEYS = {"server": ("IdentityProvider", "hashed_password"), "classic": ("NotebookApp", "password")}
+NEEDS = {"server": "jupyter_server 2 or newer", "classic": "notebook 5 or 6"}
 DEADLINE = 120  # seconds; 0.3 on an idle node, several under emulation or on a cold file system
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else
 
@@ -101,6 +114,8 @@ def generated():
 class JupyterPassword:
     def __init__(self, module):
         self.check_mode = module.check_mode
+        self.generation = module.params["generation"]
+        self.section, self.key = KEYS[self.generation]
         self.config_file = Path(os.path.realpath(module.params["config"]))
         self.password_file = Path(os.path.realpath(module.params["password_file"]))
         self.python = module.params["python"]
@@ -108,8 +123,8 @@ class JupyterPassword:
 
     def run(self):
         config = self._config()
-        identity = config.setdefault("IdentityProvider", {})
-        old = identity.get("hashed_password", "")
+        identity = config.setdefault(self.section, {})
+        old = identity.get(self.key, "")
         kept = self.password_file.read_text(encoding="utf-8").strip() if self.password_file.is_file() else ""
         if old and not self.given and not kept:
             return {"changed": False, "source": "own"}
@@ -118,11 +133,11 @@ class JupyterPassword:
         source = "given" if self.given else "file"
         if self.check_mode and not Path(self.python).exists():
             return {"changed": True, "source": source}
-        identity["hashed_password"] = self._hash(password, old)
+        identity[self.key] = self._hash(password, old)
         # A password's file comes before its hash and goes after it: killed in between, the user still has the word that opens.
         steps = [
             (not self.given and not self._is_private(kept), self._keep_file, password),
-            (identity["hashed_password"] != old, self._write_config, config, old),
+            (identity[self.key] != old, self._write_config, config, old),
             (bool(self.given) and self.password_file.exists(), self.password_file.unlink),
         ]
         due = [step for needed, *step in steps if needed]
@@ -138,8 +153,8 @@ class JupyterPassword:
         except ValueError as error:
             where = f", line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else f": {error}"
             raise RefusedError(f"{self.config_file}{where}; the file must be JSON. Mend it or move it away.") from error
-        if not isinstance(config, dict) or not isinstance(config.get("IdentityProvider", {}), dict):
-            raise RefusedError(f"{self.config_file}: the file and its IdentityProvider must be objects ({{...}}).")
+        if not isinstance(config, dict) or not isinstance(config.get(self.section, {}), dict):
+            raise RefusedError(f"{self.config_file}: the file and its {self.section} must be objects ({{...}}).")
         return config
 
     def _is_private(self, kept):
@@ -162,7 +177,7 @@ class JupyterPassword:
         """The old hash if it fits, else a new one."""
         try:
             result = subprocess.run(
-                [self.python, "-I", "-c", HASH],
+                [self.python, "-I", "-c", HASH, self.generation],
                 input=json.dumps([password, old]),
                 capture_output=True,
                 text=True,
@@ -175,13 +190,14 @@ class JupyterPassword:
             raise RefusedError(f"{self.python} took more than {DEADLINE} s to hash; is its file system ill?") from error
         if result.returncode:
             reason = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
-            raise RefusedError(f"{self.python}: {reason}; jupyter_server 2 or newer must be in its environment.")
+            raise RefusedError(f"{self.python}: {reason}; {NEEDS[self.generation]} must be in its environment.")
         return json.loads(result.stdout)
 
 
 def main():
     module = AnsibleModule(
         argument_spec={
+            "generation": {"type": "str", "choices": ["server", "classic"], "default": "server"},
             "config": {"type": "path", "required": True},
             "python": {"type": "path", "required": True},
             "password": {"type": "str", "default": "", "no_log": True},

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The example notebooks: placed once, the user's from then on, and run by nbclient with real workers in LSF jobs."""
+
+import json
+import os
+import subprocess
+
+import lsf_cluster
+import module_runner
+import pytest
+from role_play import PROJECT, Home
+
+pytest_plugins = ["native_env"]
+
+dask_notebooks = module_runner.load("roles/dask/library/dask_notebooks.py")
+SHIPPED = {path.name: path.read_text() for path in (PROJECT / "roles/dask/files").glob("*.ipynb")}
+
+# Runs a notebook, with the cell of parameters replaced, and prints what its cells printed.
+RUN = """
+import json, sys, nbformat
+from nbclient import NotebookClient
+path, parameters = sys.argv[1:]
+book = nbformat.read(path, as_version=4)
+nbformat.validate(book)
+for cell in book.cells:
+    if "parameters" in cell.metadata.get("tags", []):
+        cell.source += "\\n" + parameters
+NotebookClient(book, timeout=120, kernel_name="python3").execute()
+outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
+said = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
+print(json.dumps({"said": said, "shown": sorted({kind for output in outputs for kind in output.get("data", {})})}))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "home/examples"
+
+
+def place(folder, notebooks, check=False):
+    return module_runner.run(dask_notebooks, {"folder": str(folder), "notebooks": notebooks}, check=check)
+
+
+def edit(path, change):
+    book = json.loads(path.read_text())
+    change(book["cells"][1])
+    path.write_text(json.dumps(book))
+
+
+def newer(text):
+    return text.replace("import dask", "import dask  # newer")
+
+
+def test_they_are_placed_once(folder):
+    assert place(folder, SHIPPED, check=True)["changed"] is True
+    assert not folder.exists()
+    first = place(folder, SHIPPED)
+    assert len(first["written"]) == 3
+    assert place(folder, SHIPPED) == {**first, "changed": False, "written": []}
+    assert all(
+        json.loads(path.read_text())["cells"] == json.loads(SHIPPED[path.name])["cells"] for path in folder.iterdir()
+    )
+
+
+def test_an_untouched_one_becomes_newer(folder):
+    place(folder, SHIPPED)
+    result = place(folder, {name: newer(text) for name, text in SHIPPED.items()})
+    assert len(result["written"]) == 3
+    assert "# newer" in (folder / "lsf-cluster.ipynb").read_text()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cell: cell["source"].append("# mine"),
+        lambda cell: cell.update(outputs=[{"output_type": "stream", "name": "stdout", "text": ["40 slots"]}]),
+        lambda cell: cell.update(execution_count=1),
+    ],
+    ids=["edited", "with results", "run"],
+)
+def test_one_that_was_touched_is_the_users(folder, change):
+    place(folder, SHIPPED)
+    mine = folder / "lsf-cluster.ipynb"
+    edit(mine, change)
+    before = mine.read_bytes()
+    for notebooks in (SHIPPED, {name: newer(text) for name, text in SHIPPED.items()}):
+        assert place(folder, notebooks)["kept"] == [str(mine)]
+        assert mine.read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["no notebook", "[]", '{"cells": []}'])
+def test_a_strangers_file_of_that_name_stays(folder, text):
+    folder.mkdir(parents=True)
+    (folder / "lsf-cluster.ipynb").write_text(text)
+    assert place(folder, SHIPPED)["kept"] == [str(folder / "lsf-cluster.ipynb")]
+    assert (folder / "lsf-cluster.ipynb").read_text() == text
+
+
+def test_the_role_places_them_and_may_be_told_not_to(tmp_path):
+    home = Home(tmp_path, "dask")
+    home.play(dask_examples_dir="")
+    assert not (home / "dask-examples").exists()
+    assert home.play() == 1
+    assert home.play() == 0
+    assert {path.name for path in (home / "dask-examples").iterdir()} == SHIPPED.keys()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """An account on a small cluster: two nodes of 40 slots, whose only network is this machine's loopback."""
+    nodes = {name: {"slots": 40, "queues": ["normal"]} for name in ("t001", "t002")}
+    queues = {"normal": {"default": True, "runlimit_minutes": 600}}
+    folder = tmp_path_factory.mktemp("site")
+    home = Home(folder, "dask")
+    presets = {"ten-jobs": {"cores": 4, "processes": 1, "memory": "1GB"}}
+    home.play(dask_queue="normal", dask_interface="lo", dask_local_directory=str(home / "tmp"), dask_presets=presets)
+    cluster = lsf_cluster.Cluster(folder / "cluster", hosts=nodes, queues=queues)
+    try:
+        cluster.start("master", *nodes)
+        lsf_cluster.until(lambda: cluster("bhosts").stdout.count(" ok ") == 2)
+        cluster.env["HOME"] = str(home.path)
+        yield cluster, home
+        cluster.clear()
+    finally:
+        for name in list(cluster.processes):
+            cluster.stop(name)
+
+
+def executed(site, python, name, parameters):
+    cluster, home = site
+    done = subprocess.run(
+        [python, "-c", RUN, home / f"dask-examples/{name}.ipynb", parameters],
+        env={**cluster.env, "PATH": f"{python.parent}{os.pathsep}{cluster.env['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_svd_fits_the_machine(site, env):
+    said = executed(site, env / "bin/python", "local-cluster", "size_in_bytes = min(size_in_bytes, 5e7)")["said"]
+    assert " slots, " in said
+    assert ", and half the size is " in said
+
+
+def test_the_lsf_cluster_grows_to_twice_its_workers(site, env):
+    said = executed(site, env / "bin/python", "lsf-cluster", "workers = 2")["said"]
+    assert "ten-jobs     a job: 4 slots, 1 x 4 threads, 1GB" in said
+    assert "#BSUB -n 4\n" in said
+    assert "2 workers on " in said
+    assert "8 threads" in said
+    assert "from 2 to 4 workers" in said
+    # Closing leaves no job.
+    lsf_cluster.until(lambda: "No unfinished job found" in site[0]("bjobs").stderr)
+
+
+def test_pi_by_more_and_more_workers(site, env):
+    done = executed(site, env / "bin/python", "monte-carlo-pi", "steps = [1, 2]; points = 4_000_000")
+    assert "1 workers: " in done["said"]
+    assert "2 workers: " in done["said"]
+    assert "π ≈ 3.1" in done["said"]
+    assert "application/vnd.bokehjs_exec.v0+json" in done["shown"]
+    lsf_cluster.until(lambda: "No unfinished job found" in site[0]("bjobs").stderr)

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role jupyter by ansible-playbook with the real jupyter_server: what is written, and what a browser would then meet."""
+
+import ast
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import lsf_cluster
+import pexpect
+import pytest
+import requests
+from ansible.module_utils.session.probe import Lab
+from jupyter_browser import PASSWORD, logged_in, mode, running
+from role_play import PROJECT, Home
+
+pytest_plugins = ["native_env"]
+
+# Where this kernel's clusters say that their dashboards are: here one whose scheduler has an address on ib0.
+LINK = """
+from distributed.utils import format_dashboard_link
+print(format_dashboard_link("10.11.3.51", 8787))
+"""
+
+
+@pytest.fixture
+def home(env, tmp_path):
+    return Home(tmp_path, "jupyter", target_env=str(env), target_user="ada")
+
+
+def config(home, name="jupyter_server_config.json"):
+    return (home / f".jupyter/{name}").read_text()
+
+
+@contextlib.contextmanager
+def server(env, home, *options, scheme="http", **environment):
+    """The lab, as the session starts it."""
+    with running(home, [env / "bin/jupyter-lab", *options], **environment) as address:
+        yield f"{scheme}://{address}"
+
+
+@contextlib.contextmanager
+def dashboard(address):
+    """Something on another of this machine's addresses that stands for a scheduler's dashboard."""
+    page = subprocess.Popen(
+        [sys.executable, "-u", "-m", "http.server", "0", "--bind", address, "--directory", "/usr/share"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield int(re.search(r"port (\d+)", page.stdout.readline())[1])
+    finally:
+        page.kill()
+        page.wait()
+
+
+def test_written_once_and_closed_to_others(home):
+    assert home.play("--check") == 2
+    assert not (home / ".jupyter").exists()
+    assert home.play() == 2
+    files = {path: path.read_bytes() for path in home.path.rglob(".jupyter/*")}
+    assert home.play() == 0
+    assert {path: path.read_bytes() for path in home.path.rglob(".jupyter/*")} == files
+    assert {path.name: mode(path) for path in files} == {
+        "jupyter_server_config.json": "0o400",
+        "jupyter_server_config.py": "0o400",
+    }
+
+
+def test_what_the_user_has_is_merged_and_a_shadowed_setting_is_named(home):
+    (home / ".jupyter").mkdir()
+    (home / ".jupyter/jupyter_server_config.py").write_text(
+        "c.ServerApp.allow_origin = '*'\nc.ServerApp.root_dir = '/x'\n"
+    )
+    (home / ".jupyter/jupyter_server_config.json").write_text('{"ServerApp": {"terminals_enabled": false}}')
+    done = home.ansible()
+    assert done.returncode == 0, done.stdout
+    said = " ".join((done.stdout + done.stderr).split())
+    assert (
+        "jupyter_server_config.py sets ServerApp.allow_origin, but Jupyter takes the value of jupyter_server_config.json"
+        in said
+    )
+    assert "root_dir" not in said
+    assert json.loads(config(home))["ServerApp"]["terminals_enabled"] is False
+    assert config(home, "jupyter_server_config.py").startswith("c.ServerApp.allow_origin = '*'\n")
+    assert len(list((home / ".jupyter").glob("*~"))) == 2
+
+
+def test_the_proxy_reaches_the_clusters_nodes_alone(env, home):
+    """Another address of this node without a word, another node by its pattern, a stranger not at all."""
+    home.play(jupyter_password=PASSWORD, jupyter_proxy_hosts=["localhost", r"10\.11\..*", "t[0-9]+"])
+    with server(env, home) as url, dashboard("127.0.0.2") as port:
+        person = logged_in(url)
+        assert person.get(f"{url}/proxy/127.0.0.2:{port}/", timeout=30).status_code == 200
+        assert person.get(f"{url}/proxy/127.0.0.2:{port}/doc/", timeout=30).status_code == 200
+        assert requests.get(f"{url}/proxy/127.0.0.2:{port}/doc/", timeout=30).url.startswith(f"{url}/login")
+        for stranger in ("example.org", "192.0.2.1", "t001.example.org", "10.12.0.1"):
+            assert person.get(f"{url}/proxy/{stranger}:80/", timeout=30).status_code == 403
+        # Allowed, and there is nobody: an error of the proxy, after the check.
+        assert person.get(f"{url}/proxy/t001:80/", timeout=30).status_code in (500, 599)
+
+
+def put(person, url, path, method="put"):
+    """As the lab's page does it."""
+    headers = {"X-XSRFToken": person.cookies.get_dict().get("_xsrf", "")}
+    answer = getattr(person, method)(f"{url}{path}", headers=headers, timeout=120)
+    assert answer.ok, answer.text
+    return answer.json() if answer.text else {}
+
+
+@pytest.fixture
+def dask_home(home):
+    """The same home, with role dask's configuration as well."""
+    (home.folder / "play.yml").write_text("- {hosts: home, gather_facts: false, roles: [dask, jupyter]}")
+    return home
+
+
+@pytest.mark.parametrize("base", ["/", "/user/ada/", "/user/ada/named/"])
+def test_a_dashboards_link_is_right_at_run_time(env, dask_home, base):
+    """Plain Jupyter, JupyterHub, a named server: in a kernel, and for the NEW button; and it leads to the dashboard."""
+    dask_home.play(jupyter_password=PASSWORD, dask_new_cluster="LocalCluster")
+    hub = {} if base == "/" else {"JUPYTERHUB_SERVICE_PREFIX": base}
+    with server(env, dask_home, f"--ServerApp.base_url={base}", JUPYTER_TOKEN="token", **hub) as url:
+        with Lab(url + base, "token").kernel() as run:
+            assert run(LINK).strip() == f"{base}proxy/10.11.3.51:8787/status"
+        person = logged_in(url, base=base)
+        cluster = put(person, url, f"{base}dask/clusters/")
+        # What the pane asks before its buttons turn orange.
+        plots = cluster["dashboard_link"].replace("/status", "/individual-plots.json")
+        assert re.fullmatch(rf"{base}proxy/127\.0\.0\.1:\d+/individual-plots.json", plots)
+        assert "Individual Task Stream" in person.get(url + plots, timeout=30).json()
+        put(person, url, f"{base}dask/clusters/{cluster['id']}", "delete")
+
+
+def test_the_new_button_makes_a_cluster_of_lsf_jobs(env, dask_home, tmp_path):
+    """With the profile; the scheduler listens on an address of its own, as on ib0, and its dashboard is found there."""
+    mine = dask_home / ".config/dask/jobqueue.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("jobqueue: {lsf: {scheduler-options: {host: 127.0.0.2}}}")
+    dask_home.play(jupyter_password=PASSWORD, dask_queue="normal", dask_local_directory=str(tmp_path / "scratch"))
+    with lsf_cluster.running(tmp_path / "lsf") as lsf:
+        environment = {name: value for name, value in lsf.env.items() if name != "HOME"}
+        with server(env, dask_home, **environment) as url:
+            person = logged_in(url)
+            cluster = put(person, url, "/dask/clusters/")
+            assert cluster["name"].startswith("LSFCluster")
+            assert re.fullmatch(r"/proxy/127\.0\.0\.2:\d+/status", cluster["dashboard_link"])
+            assert "bokeh" in person.get(url + cluster["dashboard_link"], timeout=60).text.lower()
+            (job,) = scaled(person, url, cluster["id"], lsf)
+            assert lsf.field(job, "queue") == "normal"
+            assert lsf.field(job, "slots") == "4"
+            put(person, url, f"/dask/clusters/{cluster['id']}", "delete")
+            lsf_cluster.until(lambda: "No unfinished job" in lsf("bjobs").stderr)
+
+
+def scaled(person, url, cluster, lsf):
+    """The running jobs after the pane's SCALE to one worker, which has come up."""
+    headers = {"X-XSRFToken": person.cookies.get_dict()["_xsrf"]}
+    answer = person.patch(f"{url}/dask/clusters/{cluster}", headers=headers, json={"workers": 1}, timeout=60)
+    assert answer.ok, answer.text
+    deadline = time.monotonic() + 60
+    while person.get(f"{url}/dask/clusters/{cluster}", timeout=30).json()["workers"] < 1:
+        assert time.monotonic() < deadline, lsf("bjobs", "-l").stdout
+        time.sleep(0.2)
+    return lsf("bjobs", "-noheader", "-r", "-o", "jobid").stdout.split()
+
+
+def test_an_extension_that_does_not_load_stops_the_run(home):
+    done = home.ansible(jupyter_server_extensions=["jupyter_server_proxy", "no_such_extension"])
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert "no_such_extension" in said
+    assert "Every extension in jupyter_server_extensions must load in" in said
+    assert not (home / ".jupyter").exists()
+
+
+def test_every_extension_is_enabled_and_ok(env, home):
+    home.play()
+    done = subprocess.run(
+        [env / "bin/jupyter", "server", "extension", "list"],
+        env={"HOME": str(home.path), "PATH": os.environ["PATH"]},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+    (own,) = re.findall(rf"(?ms)^Config dir: {home.path}/\.jupyter\n(.*?)(?=^Config dir:|\Z)", said)
+    for name in ("jupyter_server_proxy", "dask_labextension"):
+        assert re.search(rf"(?m)^ *{name} enabled$", own)
+        assert re.search(rf"(?m)^ *{name} .*OK$", own)
+
+
+def prompted(home, *words):
+    """A run that asks; returns all that it said, and its exit code."""
+    command = [
+        Path(sys.executable).with_name("ansible-playbook"),
+        "-i",
+        home.folder / "hosts.yml",
+        home.folder / "play.yml",
+    ]
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+        "ANSIBLE_ROLES_PATH": f"{home.folder}/roles:{PROJECT}/roles",
+    }
+    arguments = [*map(str, command[1:]), "-e", "jupyter_password_prompt=true", "-vvv"]
+    child = pexpect.spawn(str(command[0]), arguments, env=environment, cwd=PROJECT, timeout=120, encoding="utf-8")
+    said = ""
+    for question, word in zip(("not shown", "once more"), words, strict=True):
+        child.expect(question)
+        said += child.before
+        child.sendline(word)
+    child.expect(pexpect.EOF)
+    child.close()
+    return said + child.before, child.exitstatus
+
+
+def test_a_password_that_is_asked_for_opens_and_is_shown_nowhere(env, home):
+    said, code = prompted(home, PASSWORD, PASSWORD)
+    assert code == 0, said
+    assert PASSWORD not in said
+    with server(env, home) as url:
+        assert logged_in(url).get(f"{url}/api/status", timeout=30).ok
+        assert logged_in(url, "another-word").get(f"{url}/api/status", timeout=30).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [((PASSWORD, "hello-wordl"), "The two were not the same."), (("short", "short"), "at least 8 characters")],
+)
+def test_a_mistyped_password_changes_none(home, words, message):
+    said, code = prompted(home, *words)
+    assert code != 0
+    assert message in " ".join(said.split())
+    assert "hashed_password" not in config(home)
+
+
+def test_https_with_a_certificate_of_the_users_own(env, home):
+    home.play(jupyter_tls=True, jupyter_password=PASSWORD)
+    assert home.play(jupyter_tls=True, jupyter_password=PASSWORD) == 0
+    certificate, key = home / ".config/slipway/jupyter.crt", home / ".config/slipway/jupyter.key"
+    assert (mode(key), mode(key.parent)) == ("0o600", "0o700")
+    assert json.loads(config(home))["ServerApp"]["allow_origin"] == "https://localhost:8890"
+    with server(env, home, scheme="https") as url:
+        assert logged_in(url, verify=str(certificate)).get(f"{url}/api/status", timeout=30).ok
+    home.play(jupyter_tls=False, jupyter_password=PASSWORD)
+    with server(env, home) as url:
+        assert logged_in(url).get(f"{url}/api/status", timeout=30).ok
+
+
+def test_the_block_is_python_of_the_oldest_server(home):
+    home.play()
+    ast.parse(config(home, "jupyter_server_config.py"), feature_version=(3, 7))
+
+
+def test_the_first_versions_list_of_hosts_goes(home):
+    (home / ".jupyter").mkdir()
+    (home / ".jupyter/jupyter_server_config.json").write_text(
+        '{"ServerProxy": {"host_allowlist": ["localhost", "127.0.0.1"]}}'
+    )
+    home.play()
+    assert "ServerProxy" not in json.loads(config(home))
