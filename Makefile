@@ -1,12 +1,13 @@
 # make demo       a cluster in containers on this machine, and the whole way through site.yml on it
 # make test       lint, unit tests, and every role in ppc64le containers: what CI runs on every push
+# make bench      what conda takes, against the tutorial's own commands; docs/benchmarks.md keeps the result
 # make newest     the whole way with the newest ansible-core, where a Python 3.12 or newer is at hand
-# make test-all   the full matrices as well; its dated result is kept in docs/
+# make test-all   the full matrices on this machine's own architecture, and the tutorial's old environment in a browser
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 RESULTS := .cache/results
 
-.PHONY: help setup controller demo demo-down test lint unit molecule newest lock
+.PHONY: help setup controller demo demo-down test test-all lint unit molecule bench newest lock
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -33,11 +34,20 @@ lint: setup
 	shellcheck --shell=dash --exclude=SC1091 scripts/setup scripts/minitriton scripts/newest .ci/run $$(git ls-files '*.sh')
 	ansible-lint --strict --offline
 
+# In docs/test-all.md it says what has passed, when and where.
+test-all:
+	@scripts/setup --all
+	@scripts/test --all
+
 unit: setup
 	pytest tests/unit -n 2 --dist loadfile --junit-xml=$(RESULTS)/unit.xml
 
 molecule: setup
 	molecule destroy && molecule test --all
+
+# On a machine that does nothing else meanwhile.
+bench: setup
+	@benchmarks/conda
 
 # ansible-core's newest needs a newer Python than Debian 12's. The whole way once with it, on this machine's own architecture.
 newest: setup
@@ -49,3 +59,5 @@ lock: setup
 	  --no-emit-find-links --custom-compile-command 'make lock' requirements.in -o requirements.txt
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command 'make lock' requirements-dev.in -o requirements-dev.txt
+	cd tests/tutorial && uv pip compile --quiet --generate-hashes --python-version 3.11 --exclude-newer 2023-02-01 --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --override overrides.txt --custom-compile-command 'make lock' requirements.in -o requirements.txt

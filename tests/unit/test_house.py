@@ -10,10 +10,7 @@ import pytest
 import yaml
 
 PROJECT = Path(__file__).parents[2]
-MODULES = [
-    path.stem
-    for path in sorted([*PROJECT.glob("roles/*/library/*.py"), *PROJECT.glob("plugins/modules/*.py")])
-]
+MODULES = [path.stem for path in sorted([*PROJECT.glob("roles/*/library/*.py"), *PROJECT.glob("plugins/modules/*.py")])]
 TASK_FILES = sorted(PROJECT.glob("roles/*/tasks/*.yml"))
 
 
