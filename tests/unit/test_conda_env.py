@@ -18,7 +18,8 @@ import yaml
 from ansible.module_utils.conda_env import CondaEnvError, records
 from ansible.module_utils.conda_env import conda as conda_command
 from ansible.module_utils.conda_env import pip as pip_command
-from ansible.module_utils.conda_env.revisions import Revisions, carry
+from ansible.module_utils.conda_env.request import Request
+from ansible.module_utils.conda_env.revisions import Revisions, carry, stranded
 from ansible.module_utils.conda_env.specs import compare
 
 HERE = Path(__file__).parent
@@ -122,7 +123,7 @@ class Script:
             said = {"invalid": {}, "missing": [], "needed": [], "surplus": [], "pins": []}
             return 0, json.dumps({name: expected.get(name, value) for name, value in said.items()}), ""
         if "imports" in expected:
-            assert argv[1:3] == ["-I", "-c"]
+            assert argv[1:3] == ["-IB", "-c"]
             assert argv[4:] == expected["imports"]
             if expected.get("unused"):
                 assert not self.paths["PREFIX"].is_symlink()
@@ -146,7 +147,7 @@ class Script:
             (folder / f"conda-meta/{dist(line)}.json").unlink()
         if "reads" in expected:
             text = Path(argv[-1]).read_text().splitlines()
-            assert text[1:] == ["@EXPLICIT", *sorted(map(locked, expected["reads"]))]
+            assert text[1:] == ["@EXPLICIT", *map(locked, expected["reads"])]
         lines = [*expected.get("reads", []), *expected.get("links", [])]
         if lines:
             install(folder, lines)
@@ -176,6 +177,9 @@ def test_case(case, base, prefix, paths, script):
     if case.get("given", {}).get("no_conda"):
         (base / "bin/conda").unlink()
     paths["NEXT"] = paths["NOTES"] / ("2" if prefix.is_symlink() else "1")
+    if "conda_version" in case.get("given", {}):
+        (base / "conda-meta").mkdir()
+        (base / f"conda-meta/conda-{case['given']['conda_version']}-py311_0.json").touch()
     run = script(case.get("calls", []))
     before, above = paths_below(prefix), paths_below(prefix.parent)
 
@@ -284,20 +288,173 @@ def test_what_may_be_at_a_prefix(make, environment, obstructed, tmp_path):
     assert (bool(place.environment), place.obstructed) == (environment, obstructed)
 
 
-def test_one_revision_before_the_current_is_kept(prefix):
+def test_revisions_that_were_replaced_stay_for_what_runs_on_them(prefix):
     place = Revisions(str(prefix))
-    for number in (1, 2, 3):
+    for number in (1, 2, 3, 4):
         new = place.begin()
         assert new == place.path(number)
         install(Path(new), [])
-        place.switch(new)
+        place.switch(new, keep=number == 2, state="verified")  # what is in the first one alone
         place.sweep()
-    (prefix.parent / ".myenv.slipway/4").mkdir()  # what a killed run leaves
+    (prefix.parent / ".myenv.slipway/5").mkdir()  # what a killed run leaves
     place.sweep()
-    assert (place.current, place.numbers) == (3, [2, 3])
+    assert (place.current, place.numbers) == (4, [1, 2, 3, 4])
+    for number in (1, 2, 3):
+        os.utime(Path(place.path(number), ".slipway.json"), (0, time.time() - 8 * 86400))
+    place.sweep()
+    assert place.numbers == [1, 3, 4], "the one that has to be kept, the one before, and the one in use"
     prefix.unlink()
-    prefix.symlink_to(".myenv.slipway/2")  # back
-    assert place.begin() == place.path(4)
+    prefix.symlink_to(".myenv.slipway/3")  # back
+    assert place.begin() == place.path(5)
+
+
+def test_what_belongs_to_no_package_and_does_not_go_along(tmp_path):
+    old, new = tmp_path / "1", tmp_path / "2"
+    for name in ("bin/mine", "lib/R/library/a/b", "lib/R/library/a/c", "lib/owned", "lib/both", "lib/__pycache__/x"):
+        (old / name).parent.mkdir(parents=True, exist_ok=True)
+        (old / name).touch()
+    (old / "bin/link").symlink_to("/usr")
+    (new / "bin").mkdir(parents=True)
+    (new / "lib").mkdir()
+    (new / "lib/both").touch()
+    assert stranded(str(old), str(new), {"lib/owned"}) == ["bin/link", "bin/mine", "lib/R"]
+
+
+def test_an_input_that_is_the_same_is_not_written_again(prefix):
+    place = Revisions(str(prefix))
+    Path(place.folder).mkdir(parents=True)
+    written = Path(place.note("explicit.txt", "a"))
+    before = written.stat()
+    place.note("explicit.txt", "a")
+    assert (written.stat().st_ino, written.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    with written.open() as reader:  # a job of a run that was killed
+        place.note("explicit.txt", "b")
+        assert (reader.read(), written.read_text()) == ("a", "b")
+    assert written.stat().st_mode & 0o777 == 0o600
+
+
+def test_another_accounts_environment_is_not_removed(base, prefix, monkeypatch):
+    given(prefix, {"installed": ["six 1.17.0 0"]})
+    monkeypatch.setattr(os, "geteuid", lambda: prefix.resolve().stat().st_uid + 1)
+    for check in (True, False):
+        result = call({"prefix": str(prefix), "conda": str(base / "bin/conda"), "state": "absent"}, check=check)
+        assert (result["changed"], result["removed"]) == (False, [])
+        assert any("'s, so it stays" in warning["event"]["msg"] for warning in result["warnings"])
+    assert prefix.is_symlink()
+
+
+def test_a_build_stays_while_its_job_may_write_there(base, prefix, monkeypatch):
+    first = prefix.parent / ".myenv.slipway/1"
+
+    def execute(argv, *_, **__):
+        install(first, ["six 1.17.0 0"])
+        (first.parent / "job.json").write_text("{}")
+        raise CondaEnvError("LSF is away")
+
+    monkeypatch.setattr(conda_command, "execute", execute)
+    failed = call({"prefix": str(prefix), "conda": str(base / "bin/conda"), "packages": ["six"]})
+    assert failed["msg"] == "LSF is away"
+    assert (first / "conda-meta/history").exists()
+
+
+def test_no_credentials_in_what_is_returned(base, prefix, monkeypatch):
+    given(prefix, {"installed": ["six 1.17.0 0"]})
+    record = prefix / "conda-meta/six-1.17.0-0.json"
+    record.write_text(record.read_text().replace("http://mirror/", "http://ada:secret@mirror/t/ab-1/ch/"))
+    lacking = '{"missing": ["attrs"], "invalid": {}}'
+    said = "http://eve:secret@mirror/ch is not there"
+    monkeypatch.setattr(
+        conda_command,
+        "execute",
+        lambda argv, *_, **__: (1, "", said) if "create" in argv else (0, lacking, ""),
+    )
+    params = {"prefix": str(prefix), "conda": str(base / "bin/conda"), "packages": ["attrs"]}
+    failed = call({**params, "channels": ["https://eve:secret@mirror/ch"]})
+    assert failed["command"][-1].endswith("explicit.txt")
+    assert "secret" not in json.dumps([failed[key] for key in ("msg", "command", "stderr")])
+    assert "http://mirror/ch is not there" in failed["msg"]
+
+    monkeypatch.setattr(conda_command, "execute", lambda *_, **__: (0, '{"missing": [], "invalid": {}}', ""))
+    assert "\nhttp://mirror/ch/noarch/six-1.17.0-0.conda#" in call(params)["lock"]
+
+
+def test_a_full_disk_has_a_remedy(base, prefix, monkeypatch):
+    given(prefix, {"installed": ["six 1.17.0 0"]})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Revisions, "begin", full)
+    monkeypatch.setattr(conda_command, "execute", lambda *_, **__: (0, '{"missing": ["six"], "invalid": {}}', ""))
+    failed = call({"prefix": str(prefix), "conda": str(base / "bin/conda"), "packages": ["six"]})
+    assert "No space left on device.\nRemedy: make room" in failed["msg"]
+
+
+def test_pips_question_on_python_3_7():
+    """There importlib.metadata is a package of its own."""
+    old = """\
+import sys, types, importlib.metadata as m
+def distributions():
+    sys.modules["importlib.metadata"] = m
+    return m.distributions()
+sys.modules.update({"importlib_metadata": types.SimpleNamespace(distributions=distributions), "importlib.metadata": None})
+"""
+    asked = json.dumps({"wanted": ["pytest>=1", "nosuchpkg"], "own": []})
+    argv = [sys.executable, "-c", old + pip_command.QUESTION]
+    _, out, err = conda_command.execute(argv, time.monotonic() + 20, stdin=asked)
+    assert err == ""
+    assert json.loads(out)["missing"] == ["nosuchpkg"]
+
+
+@pytest.mark.parametrize("name", ["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"])
+def test_where_pip_puts_packages_is_not_the_shells_to_say(name, monkeypatch):
+    monkeypatch.setenv(name, "/elsewhere")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://mirror/simple")
+    found = conda_command.environment(pip_command.SETTINGS)
+    assert (found.get(name), found["PIP_INDEX_URL"]) == (None, "http://mirror/simple")
+
+
+def test_what_a_killed_pip_leaves_is_no_package(tmp_path):
+    site = tmp_path / "lib/python3.11/site-packages"
+    for name in ("numpy-1.3.dist-info", "~umpy-1.2.dist-info", "-umpy-1.1.dist-info"):
+        (site / name).mkdir(parents=True)
+    (site / "numpy-1.3.dist-info/RECORD").write_bytes(b"caf\xe9.py,,\n")
+    assert [dist.line for dist in records.Records.read(str(tmp_path)).pip] == ["numpy 1.3 pypi_0"]
+
+
+def test_what_a_package_depends_on_is_before_it():
+    found = [
+        {"name": "attrs", "depends": ["python >=3.9", "python"]},
+        {"name": "pip", "depends": ["python"]},
+        {"name": "python", "depends": ["zlib", "pip"]},
+        {"name": "zlib", "depends": ["__glibc"]},
+    ]
+    assert [record["name"] for record in records.in_order(found)] == ["zlib", "python", "attrs", "pip"]
+
+
+def test_the_order_of_a_lock_is_kept_and_none_of_what_is_asked():
+    lines = [locked(line) for line in ("tzdata 2026b 0", "six 1.17.0 0")]
+    params = {"prefix": "/p", "name": None, "conda": "/c/bin/conda", "state": "present", "environment_yml": None}
+    params.update({name: [] for name in ("packages", "channels", "pip", "imports")})
+    one, other = (Request({**params, "lock": "\n".join(["@EXPLICIT", *order])}) for order in (lines, lines[::-1]))
+    assert one.lock.text.splitlines()[2:] == lines
+    assert one.digest == other.digest
+
+
+def test_what_was_copied_is_not_asked_what_it_depends_on():
+    """Its record may say other than the channel that it once was solved from; but what is gone, is gone."""
+    installed = [
+        {"name": "lab", "version": "4.1", "depends": ["server=3", "renamed", "zmq=26"]},
+        {"name": "server", "version": "2.0", "depends": ["tornado=6"]},
+        {"name": "tornado", "version": "5", "depends": ["==="]},
+    ]
+    strict = {"invalid": {}, "missing": ["server=3", "renamed", "zmq=26"], "needed": ["lab"]}
+    assert compare(Spec, ["lab"], installed) == strict
+    found = compare(Spec, ["lab"], installed, {"lab", "server", "tornado"})
+    assert found == {"invalid": {}, "missing": [], "needed": ["lab", "server", "tornado"]}
+    assert compare(Spec, ["lab"], installed, {"lab", "server", "tornado", "zmq"})["missing"] == ["zmq=26"]
+    assert compare(Spec, ["lab", "server=3"], installed, {"lab", "server"})["missing"] == ["server=3"]
+    assert compare(Spec, ["tornado"], installed)["invalid"] == {}, "nobody here has written that"
 
 
 def test_a_link_in_a_circle(base, tmp_path):

@@ -193,6 +193,23 @@ def test_a_command_that_takes_too_long_is_ended_with_its_job(job, cluster, tmp_p
     assert unfinished(cluster) == []
 
 
+def test_a_job_that_can_not_be_ended_at_the_deadline_is_not_gone_on_with(job, cluster, monkeypatch):
+    monkeypatch.setattr(subject.Lsf.__init__, "__defaults__", (2,))
+    argv = ["sh", "-c", CREATE, "create", "-p", str(job.folder / "2")]
+    job.killed(*argv, when=(job.folder / "2/run").exists)
+    watch = subject.Job({"folder": str(job.folder), "profile": ""})
+    cluster.stop("master")
+    try:
+        with pytest.raises(subject.LsfError):
+            watch.result(time.monotonic() + 1)
+        assert (job.folder / "job.json").exists(), "so that its folder is left alone"
+    finally:
+        cluster.start("master")
+        until(lambda: cluster("bhosts").stdout.count(" ok ") == 3)
+    assert job.left() == ""
+    assert unfinished(cluster) == []
+
+
 def test_a_job_that_lsf_ends_is_told_with_lsfs_report(job, monkeypatch):
     monkeypatch.setattr(subject, "LATE", 2)
     with pytest.raises(CondaEnvError) as error:

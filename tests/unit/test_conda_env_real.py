@@ -70,9 +70,14 @@ def mirror(channel):
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory):
-    """Wheels for pip: tidy 1.0 and 2.0, and broom, which needs tidy."""
+    """Wheels for pip: tidy 1.0 and 2.0, broom, which needs tidy, and jolly."""
     folder = tmp_path_factory.mktemp("wheels")
-    for name, version, needs in [("tidy", "1.0", ""), ("tidy", "2.0", ""), ("broom", "3.1", "tidy")]:
+    for name, version, needs in [
+        ("tidy", "1.0", ""),
+        ("tidy", "2.0", ""),
+        ("broom", "3.1", "tidy"),
+        ("jolly", "1.0", ""),
+    ]:
         info = f"{name}-{version}.dist-info"
         requires = f"Requires-Dist: {needs}\n" if needs else ""
         files = {
@@ -234,7 +239,7 @@ def test_an_environment_from_nothing_to_its_change(call, run, prefix):
     assert works(Path(made["revision"]), "import six; assert six.__version__ == '1.16.0'")
 
     call("python=3.11", "six=1.17", "attrs", "jinja2")
-    assert revisions(prefix) == ["2", "3"]
+    assert revisions(prefix) == ["1", "2", "3"]
 
 
 def test_conda_knows_the_environment_by_its_name_alone(call, run, conda, home):
@@ -304,6 +309,58 @@ def test_lost_files_come_back_when_an_import_fails(call, prefix):
     next(prefix.glob("lib/python3.11/site-packages/six.py")).unlink()
     call("python=3.11", "six", imports=["six", "ssl"])
     assert works(prefix, "import six")
+
+
+def test_lost_files_come_back_though_nothing_else_is_asked(call, prefix):
+    call("python=3.11", "six")
+    next(prefix.glob("lib/python3.11/site-packages/six.py")).unlink()
+    assert call("python=3.11", "six", check=True)["changed"]
+    mended = call("python=3.11", "six")
+    assert "Files of six were gone" in warnings(mended)[0]
+    assert works(prefix, "import six")
+    assert not call("python=3.11", "six")["changed"]
+
+
+def test_a_dependency_that_was_mended_is_not_the_users(call, prefix):
+    call("python=3.11", "six")
+    next(prefix.glob("conda-meta/libsqlite-*.json")).unlink()
+    call("python=3.11", "six")
+    assert "libsqlite" in json.loads((prefix / ".slipway.json").read_text())["asked"]
+
+
+def test_a_lock_counts_for_more_than_what_its_packages_say_they_need(call, prefix):
+    """A channel corrects what packages need; what lies in them stays."""
+    lock = call("python=3.11", "six=1.16", prefix=f"{prefix}-first")["lock"]
+    call("six", lock=lock)
+    record = next(prefix.glob("conda-meta/six-*.json"))
+    record.write_text(json.dumps({**json.loads(record.read_text()), "depends": ["python >=3.12"]}))
+    again = call("six", lock=lock)
+    assert (again["changed"], again["command"]) == (False, [])
+    changed = call("six", "attrs")  # now without the lock, but from it
+    assert "attrs" in names(changed["added"])
+
+
+def test_files_of_the_users_that_stay_behind_are_told_and_kept(call, prefix):
+    first = call("python=3.11", "six=1.16")["revision"]
+    (prefix / "lib/R/library").mkdir(parents=True)
+    (prefix / "lib/R/library/mine").touch()
+    told = warnings(call("python=3.11", "six=1.17"))[0]
+    assert f"Files in {first} belong to no package and did not go along: lib/R." in told
+    for version in ("1.16", "1.17"):
+        for mark in prefix.parent.glob(".myenv.slipway/*/.slipway.json"):
+            os.utime(mark, (0, 0))
+        assert "warnings" not in call("python=3.11", f"six={version}")
+    assert revisions(prefix) == ["1", "3", "4"]
+    assert Path(first, "lib/R/library/mine").exists()
+
+
+def test_packages_of_pips_that_nobody_noted_as_asked_for_go_along(call, run, prefix):
+    call("python=3.11", "six=1.16", "pip")
+    run("-q", "install", "broom", command=prefix / "bin/pip")
+    run("-q", "install", "jolly", command=prefix / "bin/pip")
+    next(prefix.glob("lib/python3.11/site-packages/jolly-*.dist-info/REQUESTED")).unlink()
+    changed = call("python=3.11", "six=1.17", "pip")
+    assert {"broom 3.1 pypi_0", "tidy 2.0 pypi_0", "jolly 1.0 pypi_0"} <= set(changed["after"])
 
 
 def test_an_import_that_fails_keeps_the_environment_as_it_was(call, prefix):

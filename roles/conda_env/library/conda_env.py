@@ -17,7 +17,8 @@ description:
   - Decides from what is installed, by the records in C(conda-meta) and conda's own comparison of specs with records. The solver runs only
     where a wanted package, or one that a wanted package depends on, is missing or does not fit; with a lock not even then.
   - What an environment was found to satisfy is kept in C(.slipway.json) there, under a digest of all its records. While that digest and
-    the request are the same no command is run. Any package that comes, goes or changes, by whomever, changes the digest.
+    the request are the same, and no file of conda's packages is gone, no command is run. Any package that comes, goes or changes, by
+    whomever, changes the digest.
   - An environment that somebody else made is adopted if it has what is asked for, and never changed. Where it lacks something, one
     of this module's is made beside it, with C(-slipway) behind its name.
 options:
@@ -129,11 +130,12 @@ attributes:
     support: full
 notes:
   - Runs as the environment's owner, on the host that has O(conda), with Python 3.9 or newer; with O(environment_yml) that of the base.
-  - One earlier folder is kept for what still runs on it, and to go back to by the link. What was started by a path through the link,
+  - The folder before is kept, and older ones until seven days after they were replaced, for what still runs on them, and to go back to
+    by the link. What was started by a path through the link,
     such as C(envs/NAME/bin/python), looks for its modules through the link and so in the new folder; kernels, and the commands in
     C(envs/NAME/bin) that are scripts, have the folder's own path in them and are not affected.
   - Files that users add below C(etc), C(share/jupyter/kernels) and C(share/jupyter/lab/settings), and conda's C(pinned) and C(state), go
-    along into a new folder. Others that belong to no package stay in the earlier one.
+    along into a new folder. Others that belong to no package stay in the earlier one, which is then kept; a warning names them.
   - Conda's settings belong into a C(.condarc). Variables such as E(CONDA_PREFIX) or E(PYTHONPATH) of the shell that the run comes
     from are not passed on.
   - Others can read and run the environment as far as they can reach its folder; to them a request like its owner's is satisfied, too.
@@ -217,7 +219,9 @@ command:
   elements: str
   returned: always
 lock:
-  description: An explicit list with hashes of the packages that are installed, for O(lock). Empty where a record has no source.
+  description:
+    - An explicit list with hashes of the packages that are installed, for O(lock). Empty where a record has no source.
+    - As all that is returned, it has no credentials. Those for a channel belong into C(.condarc) or C(.netrc).
   type: str
   returned: success
 rebuilt:
@@ -239,16 +243,17 @@ stderr:
 """
 
 import os
+import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.conda_env import CondaEnvError
 from ansible.module_utils.conda_env.build import Build
-from ansible.module_utils.conda_env.conda import Conda
+from ansible.module_utils.conda_env.conda import Conda, advice
 from ansible.module_utils.conda_env.pip import Pip
 from ansible.module_utils.conda_env.records import Records
 from ansible.module_utils.conda_env.request import Request
-from ansible.module_utils.conda_env.revisions import Revisions
+from ansible.module_utils.conda_env.revisions import Revisions, owner_of
 from ansible.module_utils.conda_env.verdict import Verdict, judge
 
 #: What may be said of a job besides its name.
@@ -316,9 +321,15 @@ class CondaEnv:
         return self.plan(before, verdict) if self.module.check_mode else self.present(before, verdict)
 
     def verified(self, records):
-        """Whether exactly these records were found to satisfy exactly this request before."""
+        """Whether exactly these records were found to satisfy exactly this request before, and no file is gone since."""
         mark = self.place.mark()
-        return (mark.get("request"), mark.get("records")) == (self.request.digest, records.digest)
+        same = (mark.get("request"), mark.get("records")) == (self.request.digest, records.digest)
+        return same and not self.lost(records)
+
+    def lost(self, records):
+        """Packages of an environment of ours of which a file is gone, as where a scratch file system is purged."""
+        mark = self.place.mark()
+        return [name for name in records.lost if name not in mark.get("lost", [])] if "lost" in mark else []
 
     def judge(self, records):
         """Compares what is installed with what is asked, the imports included."""
@@ -328,8 +339,10 @@ class CondaEnv:
                 unlocked=list(self.request.lock.entries) if self.request.lock else [],
                 pip_lacking=self.request.pip,
             )
-        verdict = judge(self.request, records, self.conda, self.pip_at(records.prefix))
-        if verdict.fits and not self.module.check_mode:
+        copied = self.place.mark().get("copied", [])
+        verdict = judge(self.request, records, self.conda, self.pip_at(records.prefix), copied)
+        verdict.lost = self.lost(records)
+        if verdict.fits:
             try:
                 self.conda.try_imports(records.prefix, self.request.imports)
             except CondaEnvError as error:
@@ -366,6 +379,15 @@ class CondaEnv:
             build = Build(self.request, self.place, before, verdict, self.conda, self.pip_at)
             after = build.run(begun or self.place.begin(), keep=[lock])
             self.place.sweep()
+        if verdict.lost:
+            self.module.warn("Files of {} were gone, so all packages were put anew.".format(", ".join(verdict.lost)))
+        if build.stranded:
+            self.module.warn(
+                "Files in {} belong to no package and did not go along: {}. Take what you need; it is kept until the environment is "
+                "removed.".format(
+                    before.prefix, ", ".join([*build.stranded[:10], *(["..."] * (len(build.stranded) > 10))])
+                )
+            )
         if build.rebuilds:
             self.module.warn(
                 "Conda had to change {}, so pip's packages were installed anew on top: {}.".format(
@@ -380,7 +402,7 @@ class CondaEnv:
         A job of a killed run that does anything else is ended: it must not write into what is taken away.
         """
         job = self.module.params["job"]
-        if not job and not os.path.exists(os.path.join(self.place.folder, "job.json")):
+        if not job and not self.place.has_job:
             return ""
         from ansible.module_utils.conda_env.job import left_behind  # it needs an LSF
 
@@ -406,6 +428,9 @@ class CondaEnv:
         if not self.place.ours and os.path.lexists(self.place.prefix):
             self.module.warn(f"{self.place.prefix} was not made by Slipway, so it stays.")
         there = self.place.ours or os.path.isdir(self.place.folder)
+        if there and os.stat(self.place.folder).st_uid != os.geteuid():
+            self.module.warn(f"{self.place.prefix} is {owner_of(self.place.folder)}'s, so it stays.")
+            return self.result(before, before.lines)
         if there and not self.module.check_mode:
             with self.place.locked(self.deadline, self.module.warn):
                 self.take_up_job(before)
@@ -443,6 +468,21 @@ def explicit_of(records):
         return ""
 
 
+def public(value):
+    """A result without the credentials that URLs of channels and packages may have.
+
+    >>> public(["https://ada:pw@host/t/ab-12/conda-forge"])
+    ['https://host/conda-forge']
+    """
+    if isinstance(value, dict):
+        return {name: public(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [public(each) for each in value]
+    if not isinstance(value, str):
+        return value
+    return re.sub(r"(://[^/\s]+)/t/[^/\s]+", r"\1", re.sub(r"://[^/@\s]+@", "://", value))
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -476,11 +516,13 @@ def main():
         environment = CondaEnv(module)
         result = environment.run()
     except CondaEnvError as error:
-        module.fail_json(msg=str(error), **{"command": environment.command if environment else [], **error.details})
+        command = environment.command if environment else []
+        module.fail_json(**public({"msg": str(error), "command": command, **error.details}))
     except OSError as error:
         path = environment.prefix if environment else module.params["prefix"] or module.params["name"]
-        module.fail_json(msg=f"{path}: {error}.", command=environment.command if environment else [])
-    module.exit_json(**result)
+        command = environment.command if environment else []
+        module.fail_json(**public({"msg": f"{path}: {error}.\nRemedy: {advice(str(error))}.", "command": command}))
+    module.exit_json(**public(result))
 
 
 if __name__ == "__main__":

@@ -58,11 +58,10 @@ environments:
 """
 
 import os
-import pwd
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.conda_env.revisions import MARK, Revisions, holds_environment
+from ansible.module_utils.conda_env.revisions import MARK, Revisions, holds_environment, owner_of
 
 
 def condarc_folders(base):
@@ -134,7 +133,7 @@ class Environments:
             # Of the base not the environments and downloads below it.
             "size": megabytes(revisions.folder if revisions.ours else prefix, [f"{prefix}/envs", f"{prefix}/pkgs"]),
             "ours": revisions.ours or (prefix == self.base and os.path.exists(os.path.join(prefix, MARK))),
-            "owner": self.owner(prefix),
+            "owner": owner_of(prefix),
         }
 
     def name(self, prefix):
@@ -142,14 +141,6 @@ class Environments:
             return "base"
         folder, name = os.path.split(prefix)
         return name if folder in self.folders else prefix
-
-    @staticmethod
-    def owner(prefix):
-        number = os.stat(prefix).st_uid
-        try:
-            return pwd.getpwuid(number).pw_name
-        except KeyError:
-            return str(number)
 
 
 def main():

@@ -9,7 +9,7 @@ from ansible.module_utils.conda_env import CondaEnvError
 from ansible.module_utils.conda_env.conda import planned
 from ansible.module_utils.conda_env.records import Records, canonical
 from ansible.module_utils.conda_env.request import spec_name
-from ansible.module_utils.conda_env.revisions import ADDITIONS, PINS, carry
+from ansible.module_utils.conda_env.revisions import ADDITIONS, PINS, carry, stranded
 
 
 class Build:
@@ -20,6 +20,8 @@ class Build:
         self.conda, self.pip_at = conda, pip_at
         self.exact = request.state == "exact"
         self.from_lock = bool(request.lock and (verdict.unlocked or self.exact))
+        self.copied = []  # the records of what conda puts there by its files alone
+        self.stranded = []  # the user's files that stay in the revision before
 
     @property
     def added_by_user(self):
@@ -35,11 +37,22 @@ class Build:
         return list(dict.fromkeys([*self.request.packages, *self.verdict.lacking, *beside]))
 
     @property
-    def kept(self):
-        """The packages of pip's that go along: what was asked for. What those need comes with them."""
+    def dists(self):
+        """The packages of pip's that go along."""
         wanted = {canonical(re.match(r"[\w.-]+", requirement)[0]) for requirement in self.request.pip}
-        dists = [] if self.exact else [dist for dist in self.before.pip if dist.name not in wanted]
-        return [dist for dist in dists if dist.requested] or dists
+        return [] if self.exact else [dist for dist in self.before.pip if dist.name not in wanted]
+
+    @property
+    def kept(self):
+        """Those of them that were asked for. What they need comes with them."""
+        return [dist for dist in self.dists if dist.requested] or self.dists
+
+    @property
+    def asked(self):
+        """The packages that this module has asked conda for, what it had to mend among them; not what its user had."""
+        users = {*map(spec_name, self.verdict.corrupted)} & {*self.before.requested}
+        mended = {*map(spec_name, self.verdict.lacking)} - users
+        return sorted({*self.place.mark().get("asked", []), *self.request.names, *mended})
 
     @property
     def rebuilds(self):
@@ -58,13 +71,16 @@ class Build:
             self.install_pip(new, keep)
             if self.before.prefix:
                 carry(self.before.prefix, new, ADDITIONS, self.before.owned)
+                self.stranded = stranded(self.before.prefix, new, self.before.owned)
             after = Records.read(new)
             after.let_others_read()
             self.conda.try_imports(new, self.request.imports, keep)
-            asked = sorted({*self.place.mark().get("asked", []), *self.request.names})
-            self.place.switch(new, state="verified", request=self.request.digest, records=after.digest, asked=asked)
+            found = {"request": self.request.digest, "records": after.digest, "lost": after.lost, "asked": self.asked}
+            copied = sorted({*self.copied} & {*after.texts})
+            self.place.switch(new, bool(self.stranded), state="verified", copied=copied, **found)
         except BaseException:
-            self.place.discard(new)
+            if not self.place.has_job:  # which may still write there
+                self.place.discard(new)
             raise
         return after
 
@@ -77,9 +93,11 @@ class Build:
         if self.from_lock:
             self.request.lock.refuse_altered_files()
             known, lacking = self.request.lock.text, True
+            self.copied = [f"{entry['dist']}.json" for entry in self.request.lock.entries.values()]
         else:
             gone = {*self.verdict.surplus}
-            known = self.before.lock({record["name"] for record in self.before.healthy} - gone)
+            kept = {file: record["name"] for file, record in self.before.contents.items() if record["name"] not in gone}
+            known, self.copied = self.before.lock(kept.values()), list(kept)
             lacking = self.verdict.lacking
         self.conda.copy(new, self.place.note("explicit.txt", known), keep=keep)
         if self.before.prefix:
@@ -87,11 +105,15 @@ class Build:
             if not self.from_lock:
                 self.hand_on_history(new)
         if self.from_lock:
-            lacking = self.conda.judge(self.specs, Records.read(new).healthy)["missing"] if self.specs else []
+            lacking = self.lacking(self.specs, Records.read(new))
         if lacking:
             frozen = ["--freeze-installed"] if self.request.lock else []
             self.conda.solve("install", new, self.specs, options=frozen, keep=keep)
         self.prove(new)
+
+    def lacking(self, specs, records):
+        """What new records lack of the specs."""
+        return self.conda.judge(specs, records.healthy, records.copied(self.copied))["missing"] if specs else []
 
     def hand_on_history(self, new):
         """Lets conda know what was asked for so far: a copy would have it that each single file was."""
@@ -110,9 +132,9 @@ class Build:
         Raises:
             CondaEnvError: something is not as asked.
         """
-        records = Records.read(new).healthy
-        lacking = self.request.lock.lacking(records) if self.request.lock else []
-        lacking += self.conda.judge(self.request.packages, records)["missing"] if self.request.packages else []
+        records = Records.read(new)
+        lacking = self.request.lock.lacking(records.healthy) if self.request.lock else []
+        lacking += self.lacking(self.request.packages, records)
         if lacking:
             raise CondaEnvError(
                 "conda reported success, but {} lacks {}.".format(new, ", ".join(lacking)),
@@ -131,12 +153,16 @@ class Build:
         # Where pip had replaced one of conda's packages by its user's wish, it does so again.
         free = {dist.name for dist in self.kept}
         pins = [pin for pin in found["pins"] if pin.partition("==")[0] not in free]
-        requirements = [*self.request.pip, *(dist.requirement for dist in self.kept)]
-        pip.install(
-            self.place.note("requirements.txt", "\n".join([*requirements, ""])),
-            self.place.note("constraints.txt", "\n".join([*pins, ""])),
-            keep=keep,
-        )
+        constraints = self.place.note("constraints.txt", "\n".join([*pins, ""]))
+
+        def install(*requirements):
+            pip.install(self.place.note("requirements.txt", "\n".join([*requirements, ""])), constraints, keep=keep)
+
+        install(*self.request.pip, *(dist.requirement for dist in self.kept))
+        if self.kept != self.dists:  # not each installer notes what it was asked for
+            left = pip.judge([dist.name for dist in self.dists], [])["missing"]
+            if left:
+                install(*(dist.requirement for dist in self.dists if dist.name in left))
         missing = pip.judge(self.request.pip, [])["missing"]
         if missing:
             raise CondaEnvError(
@@ -162,8 +188,7 @@ class Build:
             of_pip = [] if self.exact else [dist.line for dist in self.before.pip]
             if not beside:
                 return [*self.request.lock.lines, *of_pip]
-            specs = [*self.request.lock.pins, *beside]
-            return [*planned([], self.conda.solve("create", self.place.begin(), specs, dry_run=True)), *of_pip]
+            return [*self.planned_on_lock(beside), *of_pip]
         if not self.before.texts:
             return planned([], self.conda.solve("create", self.place.begin(), self.specs, dry_run=True))
         if self.verdict.corrupted:  # conda refuses to look at such an environment
@@ -172,6 +197,16 @@ class Build:
             frozen = ["--freeze-installed"] if self.request.lock else []
             return planned(old, self.conda.solve("install", self.before.prefix, self.specs, frozen, dry_run=True))
         return old
+
+    def planned_on_lock(self, beside):
+        """What conda would make of the lock and the specs beside it."""
+        new = self.place.begin()
+        try:
+            return planned([], self.conda.solve("create", new, [*self.request.lock.pins, *beside], dry_run=True))
+        except CondaEnvError:  # the channel may list a build no more that its URL still leads to
+            lines = planned([], self.conda.solve("create", new, beside, dry_run=True))
+            other = [line for line in lines if line.split()[0] not in self.request.lock.entries]
+            return [*self.request.lock.lines, *other]
 
     def planned_by_pip(self):
         """What pip would add."""

@@ -6,6 +6,7 @@ version to version. They are passed on to the reader.
 """
 
 import contextlib
+import glob
 import json
 import os
 import platform
@@ -19,6 +20,9 @@ from ansible.module_utils.conda_env.specs import FIELDS, QUESTION
 
 #: Seconds for conda to take a transaction back, once it was told to end.
 GRACE = 30
+
+#: The first version whose explicit lists may have sha256 hashes.
+SHA256 = (24, 9)
 
 #: A variable of the shell that the run came from must not decide what conda does; its settings belong into a condarc.
 STRANGE = ("CONDA", "_CE_", "MAMBA", "PYTHON")
@@ -71,7 +75,8 @@ for name in sys.argv[1:]:
 def environment(settings=None):
     """The variables that a command gets."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(STRANGE)}
-    return {**kept, **SETTINGS, **(settings or {}), "LC_ALL": "C"}
+    every = {**kept, **SETTINGS, **(settings or {}), "LC_ALL": "C"}
+    return {name: value for name, value in every.items() if value is not None}
 
 
 def execute(argv, deadline, stdin="", keep=(), settings=None, job=None):
@@ -82,7 +87,7 @@ def execute(argv, deadline, stdin="", keep=(), settings=None, job=None):
         deadline: In the time of ``time.monotonic``.
         stdin: What it reads.
         keep: File descriptors that it inherits: with the lock among them, a conda that survives a killed run still holds the prefix.
-        settings: Further variables.
+        settings: Further variables; one without a value is taken away.
         job: Where it runs, if not here: the queue and limits of an LSF job.
 
     Returns:
@@ -158,6 +163,12 @@ def words(out, err):
     return "\n".join([*lines[:40], *(["..."] if len(lines) > 40 else [])])
 
 
+def advice(said, channels=()):
+    """What helps against that."""
+    found = next(remedy for pattern, remedy in REMEDIES if re.search(pattern, said))
+    return found.format(channels=", ".join(channels) or "those of ~/.condarc", machine=platform.machine())
+
+
 def planned(lines, said):
     """The package lines after a dry run's actions."""
     actions = said.get("actions", {})
@@ -182,7 +193,13 @@ class Conda:
         """Whether the command and its base's Python exist."""
         return all(os.access(file, os.X_OK) for file in (self.executable, os.path.join(self.root, "bin", "python")))
 
-    def judge(self, wanted, records):
+    @property
+    def version(self):
+        """Major and minor number, by the base's records; nothing if they don't say."""
+        found = glob.glob(os.path.join(glob.escape(self.root), "conda-meta", "conda-[0-9]*.json"))
+        return tuple(map(int, re.findall(r"\d+", os.path.basename(found[0]))[:2])) if found else ()
+
+    def judge(self, wanted, records, copied=()):
         """What the records lack of the specs and have beside them, by conda's own idea of a match.
 
         Returns:
@@ -192,8 +209,9 @@ class Conda:
             CondaEnvError: a spec can't be understood, or conda's base is broken.
         """
         fields = [{key: record[key] for key in FIELDS if record.get(key) is not None} for record in records]
+        asked = {"wanted": wanted, "records": fields, "copied": sorted(copied)}
         argv = [os.path.join(self.root, "bin", "python"), "-I", "-c", QUESTION]
-        rc, out, err = execute(argv, self.deadline, stdin=json.dumps({"wanted": wanted, "records": fields}))
+        rc, out, err = execute(argv, self.deadline, stdin=json.dumps(asked))
         found = answer(out)
         if rc or "missing" not in found:
             raise CondaEnvError(
@@ -215,7 +233,19 @@ class Conda:
         return found
 
     def copy(self, prefix, explicit, keep=()):
-        """Makes an environment of exactly the files that an explicit list names. No solver runs."""
+        """Makes an environment of exactly the files that an explicit list names. No solver runs.
+
+        Raises:
+            CondaEnvError: it failed, or the list has hashes that this conda does not know.
+        """
+        with open(explicit, encoding="utf-8") as file:
+            if self.version and self.version < SHA256 and re.search(r"#[0-9a-f]{64}$", file.read(), re.MULTILINE):
+                raise CondaEnvError(
+                    "The list of packages has sha256 hashes: conda knows them since {}.{}, and {} has {}.{}.".format(
+                        *SHA256, self.root, *self.version
+                    ),
+                    "give the lock md5 hashes (conda list --explicit --md5), or update conda",
+                )
         self._change("create", prefix, ["--file", explicit], keep, job=self.job)
 
     def solve(self, verb, prefix, specs, options=(), dry_run=False, keep=()):
@@ -233,10 +263,9 @@ class Conda:
         rc, out, err = execute(self.command, self.deadline, keep=keep, job=job)
         if rc:
             said = words(out, err)
-            advice = next(advice for pattern, advice in REMEDIES if re.search(pattern, said))
             raise CondaEnvError(
                 f"conda {verb} failed for {prefix} (exit code {rc}): {said}",
-                advice.format(channels=", ".join(self.channels) or "those of ~/.condarc", machine=platform.machine()),
+                advice(said, self.channels),
                 command=self.command,
                 rc=rc,
                 stdout=out,
@@ -245,14 +274,14 @@ class Conda:
         return answer(out)
 
     def try_imports(self, prefix, modules, keep=()):
-        """Imports each module with the environment's own Python.
+        """Imports each module with the environment's own Python. Nothing is written there.
 
         Raises:
             CondaEnvError: one can't be imported; the message says which and why.
         """
         if not modules:
             return
-        argv = [os.path.join(prefix, "bin", "python"), "-I", "-c", IMPORTS, *modules]
+        argv = [os.path.join(prefix, "bin", "python"), "-IB", "-c", IMPORTS, *modules]
         rc, out, err = execute(argv, self.deadline, keep=keep)
         if rc:
             module = (out.split() or ["?"])[-1]

@@ -158,7 +158,8 @@ class Job:
         argv = self.asked["argv"]
         there = self.find()
         # Only the first command of a build finds its folder as it was when it began.
-        if self.asked["request"] == self.options["request"] and "create" in argv and (there or self.ended):
+        wanted = self.asked["request"] == self.options["request"] and not self.asked.get("spoiled")
+        if wanted and "create" in argv and (there or self.ended):
             return argv[argv.index("-p") + 1]
         if there:
             self.end(there.id)
@@ -213,6 +214,9 @@ class Job:
         return found
 
     def end(self, job_id):
+        """Ends the job. While LSF doesn't, it's noted that nobody may go on with what it does."""
+        self.asked["spoiled"] = True
+        self.save()
         self.lsf.kill(job_id)
         self.lsf.wait_until_over(job_id)
 

@@ -8,13 +8,22 @@ from ansible.module_utils.conda_env import CondaEnvError
 from ansible.module_utils.conda_env.conda import answer, execute, words
 
 #: A user's pip.conf says where packages come from, but not where they go: a `user = true` of theirs would bypass the environment.
-SETTINGS = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+SETTINGS = {
+    "PIP_USER": "0",
+    "PIP_REQUIRE_VIRTUALENV": "0",
+    "PIP_NO_INPUT": "1",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    **dict.fromkeys(("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")),
+}
 
 #: Asked of the environment's Python, with the `packaging` that its pip carries. Each requirement is followed through what it needs; a
 #: URL's credentials are no part of what is compared, since pip keeps none.
 QUESTION = r"""
 import json, re, sys
-from importlib.metadata import distributions
+try:
+    from importlib.metadata import distributions
+except ImportError:  # Python 3.7
+    from importlib_metadata import distributions
 from pip._vendor.packaging.requirements import InvalidRequirement, Requirement
 from pip._vendor.packaging.utils import canonicalize_name
 from pip._vendor.packaging.version import InvalidVersion, Version
@@ -92,7 +101,7 @@ class Pip:
         if rc or not found:
             raise CondaEnvError(
                 f"The environment {self.prefix} can't compare pip's packages (exit code {rc}): {words('', err)}",
-                "see that it has python and a pip that works",
+                "see that it has python and a pip that works (and importlib_metadata, if that is Python 3.7)",
                 command=[self.python, "-I", "-c", "..."],
                 rc=rc,
                 stdout=out,

@@ -14,6 +14,9 @@ import stat
 from ansible.module_utils.conda_env import CondaEnvError
 from ansible.module_utils.conda_env.request import explicit, spec_name
 
+#: What describes a Python package; not what a killed pip leaves of one, such as ~umpy-1.2.dist-info.
+INFO = r"[A-Za-z0-9][^-]*-.+\.(dist|egg)-info"
+
 
 class Records:
     """The records in conda-meta, and what pip has put beside them."""
@@ -97,7 +100,29 @@ class Records:
         Raises:
             CondaEnvError: a package can't be had again by what its record says.
         """
-        return explicit(source(record) for record in self.healthy if names is None or record["name"] in names)
+        return explicit(source(record) for record in in_order(self.healthy) if names is None or record["name"] in names)
+
+    def copied(self, names):
+        """The packages among those of the given records that still are as these say, or are gone altogether."""
+        there = {record["name"] for record in self.healthy}
+        packages = {name: name[: -len(".json")].rsplit("-", 2)[0] for name in names}
+        return {package for name, package in packages.items() if name in self.texts or package not in there}
+
+    @property
+    def lost(self):
+        """Packages of conda's of which a file is gone. What pip has replaced, and what Python compiles, doesn't count."""
+        folders = {}
+
+        def there(file):
+            folder, name = os.path.split(file)
+            if folder not in folders:  # to list each once takes less time than to ask for each file
+                path = os.path.join(self.prefix, folder)
+                folders[folder] = set(os.listdir(path)) if os.path.isdir(path) else set()
+            return name in folders[folder] or name.endswith(".pyc")
+
+        of_pip = {dist.name for dist in self.pip}
+        records = (record for record in self.healthy if canonical(record["name"]) not in of_pip)
+        return sorted(record["name"] for record in records if not all(map(there, record.get("files", []))))
 
     def let_others_read(self):
         """Lets other accounts read the records: some versions write them for their owner alone."""
@@ -130,6 +155,25 @@ class Dist:
         return f"{self.name} {self.version} pypi_0"
 
 
+def in_order(records):
+    """The records, each behind those that it depends on, as conda links them."""
+    named = {record["name"]: record for record in sorted(records, key=lambda record: record["name"])}
+    seen, ordered = set(), []
+
+    def visit(name):
+        if name in seen or name not in named:
+            return
+        seen.add(name)
+        for needs in named[name].get("depends", []):
+            if (name, spec_name(needs)) != ("python", "pip"):  # which need each other, and pip's files need a Python
+                visit(spec_name(needs))
+        ordered.append(named[name])
+
+    for name in named:
+        visit(name)
+    return ordered
+
+
 def canonical(name):
     """A Python package's name as pip compares it.
 
@@ -156,7 +200,7 @@ def direct(name, origin):
 def read(*path):
     """The text of a file that need not be there."""
     try:
-        with open(os.path.join(*path), encoding="utf-8") as file:
+        with open(os.path.join(*path), encoding="utf-8", errors="replace") as file:
             return file.read().strip()
     except OSError:
         return ""
@@ -166,7 +210,7 @@ def info_folders(prefix):
     """The names of what describes Python packages, relative to the environment."""
     found = []
     for site in glob.glob(os.path.join(glob.escape(prefix), "lib", "python3.*", "site-packages")):
-        names = (name for name in os.listdir(site) if re.fullmatch(r"[^-]+-.+\.(dist|egg)-info", name))
+        names = (name for name in os.listdir(site) if re.fullmatch(INFO, name))
         found += [os.path.join(os.path.relpath(site, prefix), name) for name in names]
     return sorted(found)
 

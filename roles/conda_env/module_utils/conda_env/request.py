@@ -145,8 +145,8 @@ class Lock:
 
 
 def explicit(lines):
-    """The text of an ``@EXPLICIT`` list."""
-    return "\n".join([f"# platform: {SUBDIR}", "@EXPLICIT", *sorted(lines), ""])
+    """The text of an ``@EXPLICIT`` list. Conda links, and runs what packages bring along to be run, in its order."""
+    return "\n".join([f"# platform: {SUBDIR}", "@EXPLICIT", *lines, ""])
 
 
 def environment_yml(text):
@@ -213,7 +213,7 @@ class Request:
     @property
     def digest(self):
         """Stands for the request. Channels are no part of it: they say where packages come from, not which are wanted."""
-        lock = self.lock.text if self.lock else ""
+        lock = sorted(self.lock.text.splitlines()) if self.lock else []
         asked = [sorted(self.packages), sorted(self.pip), sorted(self.imports), lock, self.state]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 

@@ -2,7 +2,7 @@
 """Where an environment is kept: a link, and behind it one folder for each state that it had.
 
     envs/myenv -> .myenv.slipway/2      what everybody uses
-    envs/.myenv.slipway/1               what it was before: kernels that started then still run on it
+    envs/.myenv.slipway/1               what it was before: kernels that started then still run on it, for SPARED days
     envs/.myenv.slipway/2
     envs/.myenv.slipway/lock            held by the run that changes something
 
@@ -14,26 +14,44 @@ import errno
 import fcntl
 import json
 import os
+import pwd
 import re
 import shutil
 import socket
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
+from ansible.module_utils.atomic_files import write_atomically
 from ansible.module_utils.conda_env import CondaEnvError
 
 #: In each revision that became one; also the sign that an environment is ours.
 MARK = ".slipway.json"
+
+#: For how many days a revision is spared that was replaced. No session is to outlast that.
+SPARED = 7
 
 #: What users add to an environment and no package owns, relative to it. It goes along into the next revision: first what decides what
 #: conda does, and once all packages are there the rest.
 PINS = ("conda-meta/pinned", "conda-meta/state")
 ADDITIONS = ("etc", "share/jupyter/kernels", "share/jupyter/lab/settings")
 
+#: What conda, Python and JupyterLab make anew.
+MADE_ANEW = ("conda-meta", "__pycache__", "staging")
+
 
 def holds_environment(path):
     """Whether conda calls it one."""
     return os.path.isfile(os.path.join(path, "conda-meta", "history"))
+
+
+def owner_of(path):
+    """The account that owns it."""
+    number = os.stat(path).st_uid
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 class Revisions:
@@ -92,16 +110,26 @@ class Revisions:
         """The folder of a revision."""
         return os.path.join(self.folder, str(number))
 
+    @property
+    def has_job(self):
+        """Whether a job was left behind that may still write here."""
+        return os.path.exists(os.path.join(self.folder, "job.json"))
+
     # The mark: what a revision was found to be.
 
     def mark(self):
         """That of the current revision; empty where there is none that can be read."""
+        return self.mark_of(self.prefix) if self.ours else {}
+
+    @staticmethod
+    def mark_of(folder):
+        """That of any revision."""
         try:
-            with open(os.path.join(self.prefix, MARK), encoding="utf-8") as file:
+            with open(os.path.join(folder, MARK), encoding="utf-8") as file:
                 mark = json.load(file)
         except (OSError, ValueError):
             return {}
-        return mark if self.ours and isinstance(mark, dict) else {}
+        return mark if isinstance(mark, dict) else {}
 
     @staticmethod
     def put_mark(folder, mark):
@@ -125,8 +153,10 @@ class Revisions:
         """The path for the next revision; nothing is there yet."""
         return self.path(max([self.current, *self.numbers], default=0) + 1)
 
-    def switch(self, path, **mark):
-        """Makes a finished revision the current one."""
+    def switch(self, path, keep=False, **mark):
+        """Makes a finished revision the current one; the one before may have to be kept for ever."""
+        if self.current:  # the time of this mark says when it was replaced
+            self.put_mark(self.path(self.current), {**self.mark(), "keep": keep})
         self.put_mark(path, {**mark, "previous": self.current})
         if not os.path.islink(self.prefix) and os.path.isdir(self.prefix):
             os.rmdir(self.prefix)  # an empty folder: a link can't be renamed over it
@@ -137,11 +167,18 @@ class Revisions:
         os.replace(link, self.prefix)
 
     def sweep(self, begun=""):
-        """Removes the revisions that are neither current nor the one before nor begun: older ones, and what killed runs left."""
+        """Removes old revisions and what killed runs left, but not the current one, the one before, what is begun and what is spared."""
         kept = {self.path(self.current), self.path(self.mark().get("previous")), begun}
         for number in self.numbers:
-            if self.path(number) not in kept:
+            if self.path(number) not in kept and not self.spared(self.path(number)):
                 self.discard(self.path(number))
+
+    def spared(self, path):
+        """Whether something may still run on a revision, or has its only place there."""
+        mark = self.mark_of(path)
+        return bool(mark) and (
+            mark.get("keep") or os.stat(os.path.join(path, MARK)).st_mtime > time.time() - SPARED * 86400
+        )
 
     @staticmethod
     def discard(path):
@@ -156,12 +193,11 @@ class Revisions:
 
     def note(self, name, text):
         """Writes an input for a command beside the revisions, for its owner alone; returns its path."""
-        path = os.path.join(self.folder, name)
-        if os.path.lexists(path):
-            os.unlink(path)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-        return path
+        path = Path(self.folder, name)
+        # A job of a killed run may be reading it.
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_atomically(path, text, 0o600)
+        return str(path)
 
     # The lock.
 
@@ -189,7 +225,7 @@ class Revisions:
             try:
                 yield file.fileno()
             finally:
-                if not self.ours and not self.numbers:  # nothing came of it
+                if not self.ours and not self.numbers and not self.has_job:  # nothing came of it
                     shutil.rmtree(self.folder, ignore_errors=True)
 
     def _open(self):
@@ -245,3 +281,19 @@ def carry(old, new, places, owned=()):
             with open(source, "rb") as reader, open(target, "wb") as writer:
                 writer.write(path.sub(lambda _: new.encode(), reader.read()))
             shutil.copymode(source, target)
+
+
+def stranded(old, new, owned):
+    """What belongs to no package and is not in the environment that follows: files, or the topmost folder of them, relative to ``old``."""
+    found = set()
+    for folder, folders, names in os.walk(old):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        folders[:] = [name for name in folders if name not in MADE_ANEW]
+        for name in [*names, *links]:
+            path = os.path.relpath(os.path.join(folder, name), old)
+            if path in owned or path == MARK or path.endswith(".pyc") or os.path.lexists(os.path.join(new, path)):
+                continue
+            while os.path.dirname(path) and not os.path.isdir(os.path.join(new, os.path.dirname(path))):
+                path = os.path.dirname(path)
+            found.add(path)
+    return sorted(found)

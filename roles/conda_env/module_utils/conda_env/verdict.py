@@ -17,6 +17,7 @@ class Verdict:
     corrupted: list = field(default_factory=list)  # packages whose records say nothing
     pip_lacking: list = field(default_factory=list)  # requirements
     pip_surplus: list = field(default_factory=list)  # pip's packages that are not to be there
+    lost: list = field(default_factory=list)  # packages whose files are gone
     broken: str = ""  # the import that fails
 
     @property
@@ -28,7 +29,7 @@ class Verdict:
     def missing(self):
         """What is not there, for people."""
         broken = [self.broken] if self.broken else []
-        return [*self.lacking, *self.unlocked, *self.corrupted, *self.pip_lacking, *broken]
+        return [*self.lacking, *self.unlocked, *self.corrupted, *self.pip_lacking, *self.lost, *broken]
 
     @property
     def for_conda(self):
@@ -36,20 +37,27 @@ class Verdict:
         return bool(self.lacking or self.unlocked or self.surplus or self.corrupted)
 
 
-def judge(request, records, conda, pip):
+def judge(request, records, conda, pip, copied=()):
     """Compares an environment's records with a request.
+
+    Args:
+        copied: the records of the packages that were put there by their files, not by a solver.
 
     Raises:
         CondaEnvError: a spec or a requirement can't be understood.
     """
     exact, locked = request.state == "exact", set(request.lock.entries if request.lock else ())
-    found = conda.judge(request.packages, records.healthy) if request.packages else {"missing": [], "needed": []}
+    unlocked = request.lock.lacking(records.healthy) if request.lock else []
+    exempt = (records.copied(copied) - locked) | (locked - {*unlocked})
+    found = {"missing": [], "needed": []}
+    if request.packages:
+        found = conda.judge(request.packages, records.healthy, exempt)
     asked_again = {*map(spec_name, found["missing"]), *locked}
     corrupted = [spec for spec in records.corrupted if spec_name(spec) not in asked_again]
     verdict = Verdict(
         # One that nobody asked for was its user's: it is put back, unless nothing else is to be there.
         lacking=found["missing"] + ([] if exact else corrupted),
-        unlocked=request.lock.lacking(records.healthy) if request.lock else [],
+        unlocked=unlocked,
         corrupted=records.corrupted,
     )
     if exact:
