@@ -87,6 +87,8 @@ def with_block(text, block, marker):
 
 def merged_yaml(text, wanted, keep=(), absent=None):
     """Only what changes is written; all else stays as its owner wrote it, to the byte."""
+    if not text.strip() and not wanted:
+        return text  # so that an empty file needs no ruamel.yaml
     for change, what in ((take_out, absent or {}), (partial(merge, keep=keep), wanted)):
         data = loaded(text)
         new = copy.deepcopy(data)

@@ -242,15 +242,15 @@ class UserFile:
         return (self.before, self.old_mode) != (self.after, self.mode)
 
     def write(self):
-        if self.goes:
-            self.path.unlink()
-            return []
         made = make_folders(self.path.parent)
         if self.before == self.after:
             self.path.chmod(self.mode)
             return made
         if self.before is not None and self.asked["backup"]:
             self.backup = back_up(self.path, self.before, self.old_mode & self.mode)
+        if self.goes:
+            self.path.unlink()
+            return made
         write_atomically(self.path, self.after, self.mode)
         return made
 

@@ -50,10 +50,11 @@ INSTALLER = r"""
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a folder; `cut` ends a transfer after so many bytes, that many times; `ranges` makes it able to continue one."""
+    """Serves a folder; `cut` ends a transfer after so many bytes, that many times; `ranges` makes it able to continue one;
+    `busy` answers 503 that many times."""
 
     def __init__(self, folder):
-        self.folder, self.cut, self.cuts_left, self.ranges, self.pause = folder, 0, 0, True, 0
+        self.folder, self.cut, self.cuts_left, self.ranges, self.pause, self.busy = folder, 0, 0, True, 0, 0
         self.log, self.asked = [], []
         super().__init__(("127.0.0.1", 0), Handler)
 
@@ -68,6 +69,10 @@ class Handler(SimpleHTTPRequestHandler):
         path = server.folder / urlparse(self.path).path.lstrip("/")  # as a proxy it is asked for whole URLs
         server.asked.append(self.path)
         server.log.append(self.headers.get("Range"))
+        if server.busy:
+            server.busy -= 1
+            self.send_error(503)
+            return
         if not path.is_file():
             self.send_error(404)
             return

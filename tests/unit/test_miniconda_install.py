@@ -57,6 +57,16 @@ def test_shells_are_initialised_once_each(account):
     assert all((account.home / name).exists() for name in (".zshrc", ".tcshrc"))
 
 
+@pytest.mark.parametrize("theirs", [None, "set prompt = '%m> '\n"])
+def test_tcsh_goes_on_reading_the_cshrc(account, theirs):
+    account.owned(account.home / ".cshrc", "setenv EDITOR vi\n")
+    if theirs:
+        account.owned(account.home / ".tcshrc", theirs)
+    account.run(init="tcsh")
+    first = (account.home / ".tcshrc").read_text().splitlines(keepends=True)[0]
+    assert first == (theirs or "source ~/.cshrc\n")
+
+
 @pytest.fixture(params=["curl", "wget"])
 def only(request, account, tmp_path):
     """A PATH on which one of the two downloaders is missing."""
@@ -114,6 +124,13 @@ def test_installer_not_found(account, server):
     assert not account.hidden.exists()
 
 
+@pytest.mark.usefixtures("only")
+def test_a_server_that_is_busy_for_a_moment_is_asked_again(account, server):
+    server.busy = 2
+    assert account.run()["changed"] == "yes"
+    account.assert_installed()
+
+
 def test_nobody_answers(account, server):
     error = account.run(url="http://127.0.0.1:9/x.sh")["error"]
     assert "http://127.0.0.1:9/x.sh could not be downloaded" in error
@@ -149,8 +166,17 @@ def test_no_downloader(account, tmp_path):
 def test_prefix_not_writable(account, check):
     (account.home / "local").mkdir(mode=0o555)
     error = account.run(check=check)["error"]
-    assert f"no permission to write to {account.home}/local" in error
+    assert f"{account.home}/local" in error
+    assert re.search("no permission to write|Permission denied", error)
     assert "target_conda_prefix" in error
+
+
+def test_what_mkdir_says_is_passed_on(account):
+    account.owned(account.hidden.parent)
+    account.owned(account.hidden, "a file in the way")
+    error = account.run()["error"]
+    assert f"cannot create directory '{account.hidden}': File exists" in error
+    assert "no permission" not in error
 
 
 @pytest.mark.parametrize("check", ["no", "yes"])
@@ -174,20 +200,28 @@ def test_an_empty_folder_is_no_obstacle(account):
     account.assert_installed()
 
 
-def handmade(account, python):
+def handmade(account, python, profile="# >>> conda initialize >>>\n"):
     """What the tutorial's commands leave."""
     for folder in ("bin", "conda-meta"):
         account.owned(account.prefix / folder)
     account.owned(account.prefix / "conda-meta/history", "")
     for name, text in (("conda", "#!/bin/sh\n"), ("python", python)):
         account.owned(account.prefix / "bin" / name, text).chmod(0o755)
-    account.owned(account.home / ".bashrc", "# >>> conda initialize >>>\n")
+    account.owned(account.home / ".bashrc", profile)
 
 
 def test_the_users_own_conda_is_adopted_as_it_is(account):
     handmade(account, "#!/bin/sh\n")
     assert account.run() == {"state": "adopted", "changed": "no"}
     assert not account.marker.exists()
+
+
+@pytest.mark.parametrize("check", ["no", "yes"])
+def test_who_never_had_a_block_gets_none(account, check):
+    handmade(account, "#!/bin/sh\n", profile="alias ll='ls -l'\n")
+    assert account.run(init="bash zsh", check=check) == {"state": "adopted", "changed": "no"}
+    assert account.bashrc.read_text() == "alias ll='ls -l'\n"
+    assert not (account.home / ".zshrc").exists()
 
 
 def test_the_users_own_conda_may_be_too_old(account):
@@ -382,6 +416,28 @@ def test_too_small_a_quota_is_refused(account, check):
     error = account.run(space=20, quota="echo 15", check=check)["error"]
     assert "has 15 MB free, and conda with its installer needs 20 MB" in error
     assert account.run(space=20, quota="echo 25", check=check)["changed"] == "yes"
+
+
+def test_an_upgrade_to_another_distribution_is_refused(account, server):
+    account.run()
+    other = server.folder / "Miniforge3-test-Linux-any.sh"
+    other.write_text(installer("26.7.1"))
+    asked = {"url": server.url.replace(NAME, other.name), "sha256": hashlib.sha256(other.read_bytes()).hexdigest()}
+    assert "other" in account.run(**asked)
+    error = account.run(**asked, upgrade="yes")["error"]
+    assert "is a Miniconda3, and miniconda_upgrade can't make a Miniforge3 of it" in error
+    assert "target_conda_prefix" in error
+    account.assert_installed()
+
+
+def test_a_room_test_that_takes_too_long_is_no_quota(account, tmp_path):
+    tools = account.owned(account.home / "bin")
+    account.owned(tools / "fallocate", "#!/bin/sh\nexit 1\n").chmod(0o755)
+    account.owned(tools / "dd", "#!/bin/sh\nsleep 60\n").chmod(0o755)
+    account.env["PATH"] = f"{tools}:{account.env['PATH']}"
+    error = account.run(timeout=2, space=1)["error"]
+    assert "miniconda_timeout" in error
+    assert "quota there is used up" not in error
 
 
 def test_room_that_only_df_knows_of_is_refused(account, monkeypatch):

@@ -28,13 +28,14 @@ def account(server):
 
 
 def tree(home):
-    """Every path below it, with what a reader sees of it."""
+    """Every path below it, with what a reader sees of it, but for the copies of what was changed."""
     return {
         str(path.relative_to(home)): (
             path.lstat().st_mode,
             path.readlink() if path.is_symlink() else path.read_text() if path.is_file() else None,
         )
         for path in home.rglob("*")
+        if not path.name.endswith("~")
     }
 
 
@@ -103,6 +104,50 @@ def test_a_block_that_is_not_closed_stays(account):
     account.owned(account.bashrc, text)
     account.remove()
     assert account.bashrc.read_text() == text
+
+
+def test_what_stands_between_a_block_that_is_not_closed_and_ours_stays(account):
+    open_block = "# >>> conda initialize >>>\n. /scratch/ada/old/etc/profile.d/conda.sh\n"
+    mine = f"before\n{open_block}export THESIS=1\n"
+    ours = THEIRS.format(account.prefix)
+    account.owned(account.bashrc, f"{mine}{ours}after\n")
+    account.run(init="")
+    account.remove()
+    assert account.bashrc.read_text() == f"{mine}after\n"
+
+
+def test_a_copy_of_a_profile_is_kept(account):
+    account.owned(account.bashrc, "mine\n").chmod(0o640)
+    account.run()
+    before = account.bashrc.read_text()
+    account.remove()
+    (copy,) = account.home.glob(".bashrc.*~")
+    assert copy.read_text() == before
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o640
+
+
+def test_a_tcshrc_that_only_reads_the_cshrc_goes(account):
+    account.owned(account.home / ".cshrc", "setenv EDITOR vi\n")
+    account.run(init="tcsh")
+    account.remove()
+    assert {path.name for path in account.home.iterdir()} == {".cshrc", "local"}
+
+
+@pytest.mark.parametrize("which", [".bashrc", ".conda/environments.txt"])
+def test_a_file_that_cannot_be_changed_is_an_error(account, which):
+    """A folder where the new text would go stands for a full disk; the profile after it can be changed."""
+    account.run(init="bash zsh")
+    account.owned(account.home / ".conda")
+    account.owned(account.home / ".conda/environments.txt", f"{account.prefix}\n/scratch/ada/other\n")
+    account.owned(account.home / f"{which}.slipway")
+    text = (account.home / which).read_text()
+    answers = account.remove()
+    assert f"{account.home}/{which} could not be changed" in answers["error"]
+    assert "changed" not in answers
+    assert (account.home / which).read_text() == text
+    assert account.prefix.exists()
+    (account.home / f"{which}.slipway").rmdir()
+    assert account.remove()["changed"] == "yes"
 
 
 def test_conda_forgets_its_environments_and_no_others(account):

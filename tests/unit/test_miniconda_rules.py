@@ -50,6 +50,8 @@ def validate(tmp_path):
         ({"miniconda_source": "controller", "ansible_become": True}, "a folder that it can write to and they can read"),
         ({"miniconda_channels": ["conda-forge", "defaults"]}, "once you have read the terms"),
         ({"miniconda_channels": ["https://repo.anaconda.com/pkgs/main"]}, "once you have read the terms"),
+        ({"target_conda_prefix": "/scratch/conda/"}, "or a slash at the end"),
+        ({"target_env_prefix": "/scratch/env/"}, "or a slash at the end"),
         ({"miniconda_condarc": {"channels": ["bioconda"]}}, "miniconda_channels"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",

@@ -4,6 +4,7 @@
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 
 import module_runner
@@ -322,11 +323,21 @@ def test_a_file_of_which_nothing_is_left_is_removed(tmp_path, kind, text):
     asked = [{"path": str(tmp_path / name), "format": kind, "absent": {"a": {"b": 1}}} for name in ("file", "link")]
     assert run(*asked, check=True)["diff"][0]["after_header"] == f"{path} (absent)"
     assert path.read_text() == text
-    assert run(*asked)["changed"]
+    copies = [file["backup"] for file in run(*asked)["files"]]
+    assert [Path(copy).read_text() for copy in copies] == [text, text]
     assert not path.exists()
     assert (tmp_path / "target").read_text() == ""
     assert (tmp_path / "link").is_symlink()
     assert run(*asked)["changed"] is False
+
+
+@pytest.mark.parametrize("text", [None, "", "\n"])
+def test_where_there_is_nothing_to_take_out_no_ruamel_yaml_is_needed(tmp_path, monkeypatch, text):
+    monkeypatch.setitem(sys.modules, "ruamel.yaml", None)
+    if text is not None:
+        (tmp_path / "file").write_text(text)
+    result = run({"path": str(tmp_path / "file"), "format": "yaml", "absent": {"a": 1}})
+    assert result["changed"] is False
 
 
 def test_absent_comes_before_content(tmp_path, entry):

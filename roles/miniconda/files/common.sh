@@ -13,7 +13,7 @@ unset PYTHONPATH PYTHONHOME
 
 say() { printf 'slipway:%s=%s\n' "$1" "$2"; }
 fail() { say error "$1"; exit 1; }
-cannot_make() { fail "$(id -un) cannot make $prefix: no permission to write to ${1:-$parent}. Set target_conda_prefix to a folder of yours."; }
+cannot_make() { fail "$(id -un) cannot make $prefix: $1. Mend that, or set target_conda_prefix to another folder of yours."; } # what is wrong
 last_words() { tail -n "$1" "$work/log" | paste -sd ' ' -; }
 
 prefix='' url='' sum='' file='' proxy='' space=0 quota='' limit=600 init='' upgrade=no environments=no check=no
@@ -63,6 +63,9 @@ look() {
     fi
 }
 
+# A ~/.tcshrc of its own keeps tcsh from reading ~/.cshrc.
+tcsh_start='source ~/.cshrc'
+
 profile_of() {
     case $1 in
         bash) echo "$HOME/.bashrc" ;;
@@ -73,7 +76,8 @@ profile_of() {
 
 lock() {
     until
-        mkdir -p "$work" && [ -w "$work" ] || cannot_make
+        words=$(mkdir -p "$work" 2>&1) || cannot_make "$words"
+        [ -w "$work" ] || cannot_make "no permission to write to $work"
         exec 9>"$work/lock"
         command -v flock >/dev/null || return
         flock -w "$(left)" 9

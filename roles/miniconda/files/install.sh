@@ -20,6 +20,7 @@ base_runs() { within "$prefix/bin/python" -I -c 'import sys, ruamel.yaml; sys.ex
 
 # The pinned installer is not the one that ours was made by.
 outdated() { [ "$state" = complete ] && [ -n "$sum" ] && [ "$(field sha256)" != "$sum" ]; }
+distribution_of() { case ${1##*/} in Miniconda3-* | Miniforge3-*) name=${1##*/}; echo "${name%%-*}" ;; esac; }
 due() { case $state in absent | interrupted | upgrading) ;; *) [ "$upgrade" = yes ] && outdated ;; esac; }
 
 judge() {
@@ -27,12 +28,20 @@ judge() {
         foreign)
             fail "$prefix exists and is not a conda installation; Slipway never touches what it did not make. Set target_conda_prefix to another folder, or move this one away." ;;
         complete)
-            base_runs || fail "the conda that Slipway installed at $prefix is broken: its bin/python does not run on $(uname -n) ($(uname -m)), or can't import ruamel.yaml. Remove it (rm -rf $prefix) and run again; its environments go with it." ;;
+            base_runs || fail "the conda that Slipway installed at $prefix is broken: its bin/python does not run on $(uname -n) ($(uname -m)), or can't import ruamel.yaml. Remove it (rm -rf $prefix) and run again; its environments go with it."
+            refuse_other_distribution ;;
         adopted)
             base_runs || fail "the conda at $prefix is not Slipway's, and its Python does not run, is older than 3.9 or can't import ruamel.yaml. It is left alone: set target_conda_prefix to another folder, or update it yourself (conda install -n base ruamel.yaml)." ;;
         interrupted)
             spare_environments ;;
     esac
+}
+
+# An installer's -u renews its own packages, and those of another distribution stay among them.
+refuse_other_distribution() {
+    has=$(distribution_of "$(field url)") wants=$(distribution_of "$url")
+    ! due || [ -z "$has" ] || [ -z "$wants" ] || [ "$has" = "$wants" ] ||
+        fail "$prefix is a $has, and miniconda_upgrade can't make a $wants of it. Set target_conda_prefix to another folder, miniconda_distribution back, or miniconda_upgrade to false."
 }
 
 # Whoever got an interrupted installation to work may have environments in it by now.
@@ -46,7 +55,7 @@ spare_environments() {
 room() {
     there=$parent
     until [ -e "$there" ]; do there=$(dirname "$there"); done
-    [ -d "$there" ] && [ -w "$there" ] || cannot_make "$there"
+    [ -d "$there" ] && [ -w "$there" ] || cannot_make "no permission to write to $there"
     enough "$(df -Pk "$there" | awk 'NR == 2 { print int($4 / 1024) }')" "$there has"
     [ -n "$quota" ] || return 0
     free=$(within sh -c "$quota" 2>&1)
@@ -64,22 +73,29 @@ enough() { # MB, who has them
 # What df says is free need not be the account's, for quotas. So where no command tells, the room is taken in earnest, and given back.
 reserve() {
     [ -z "$quota" ] || return 0
-    fallocate -l "$((space + 1))M" "$work/tmp/room" 2>/dev/null ||
-        within dd if=/dev/zero of="$work/tmp/room" bs=1048576 count="$space" 2>/dev/null ||
-        fail "$parent takes less than the $space MB that conda with its installer needs, whatever df says: $(id -un)'s quota there is used up. Make room, or set target_conda_prefix to a folder on another disk."
+    fallocate -l "$((space + 1))M" "$work/tmp/room" 2>/dev/null || within dd if=/dev/zero of="$work/tmp/room" bs=1048576 count="$space" 2>/dev/null
+    case $? in
+        0) ;;
+        124) fail "$parent took less than $space MB in $limit s. Raise miniconda_timeout, set miniconda_quota_command, or set target_conda_prefix to a folder on a faster disk." ;;
+        *) fail "$parent takes less than the $space MB that conda with its installer needs, whatever df says: $(id -un)'s quota there is used up. Make room, or set target_conda_prefix to a folder on another disk." ;;
+    esac
     rm -f "$work/tmp/room"
 }
 
-# Any block counts, the user's own included. Asking conda itself would cost seconds in each run.
+# Any block counts, the user's own included. Asking conda itself would cost seconds in each run. Whether their own conda has one is theirs
+# to say.
 shells_without_block() {
+    [ "$state" != adopted ] || return 0
     for shell in $init; do
         grep -qs '^# >>> conda initialize >>>' "$(profile_of "$shell")" || printf '%s ' "$shell"
     done
 }
 
 mark() { # the marker is replaced in one step, so that it is never half written
-    printf '{"state": "%s", "version": "%s", "url": "%s", "sha256": "%s"}\n' "$1" "$2" "$url" "$got" >"$work/marker" &&
-        mv "$work/marker" "$marker" || cannot_make
+    words=$({
+        printf '{"state": "%s", "version": "%s", "url": "%s", "sha256": "%s"}\n' "$1" "$2" "$url" "$got" >"$work/marker" &&
+            mv "$work/marker" "$marker"
+    } 2>&1) || cannot_make "$words"
 }
 
 run_installer() { # -f: install, -u: update
@@ -96,7 +112,7 @@ install() {
     fi
     # An empty folder may stay from a run killed right here; whatever else has come up during the download makes mkdir fail.
     rmdir "$prefix" 2>/dev/null
-    mkdir "$prefix" || cannot_make
+    words=$(mkdir "$prefix" 2>&1) || cannot_make "$words"
     in_progress=yes
     mark installing ''
     run_installer -f
@@ -115,6 +131,7 @@ upgrade() { # in place: the environments below the prefix are kept
 }
 
 initialise() {
+    case $1 in *tcsh*) [ ! -e ~/.cshrc ] || [ -e ~/.tcshrc ] || echo "$tcsh_start" >~/.tcshrc ;; esac
     # shellcheck disable=SC2086 # a list of words
     words=$(within "$prefix/bin/conda" init $1 2>&1) ||
         fail "conda init ${1% } failed: $(printf '%s' "$words" | tail -n 1). Set miniconda_init_shells to [] to leave the shells alone."
@@ -132,7 +149,7 @@ act() {
         judge
         if due; then
             room # not before: another run's installer and reserve would count as ours
-            mkdir -p "$work/tmp" || cannot_make
+            words=$(mkdir -p "$work/tmp" 2>&1) || cannot_make "$words"
             reserve
             obtain
             case $state in absent | interrupted) install ;; *) upgrade ;; esac

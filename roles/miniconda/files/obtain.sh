@@ -14,7 +14,7 @@ arrived() { if [ -n "$sum" ]; then matches; else [ "$outcome" = "${tool}0" ] && 
 fetch() {
     case $tool in
         curl)
-            set -- --fail --location --silent --show-error --netrc-optional --connect-timeout 20 --speed-limit 1024 --speed-time 60 \
+            set -- --fail --location --silent --show-error --netrc-optional --retry 3 --connect-timeout 20 --speed-limit 1024 --speed-time 60 \
                 --continue-at - --output "$installer" ;;
         wget)
             set -- --no-verbose --tries=1 --timeout=60 --continue --output-document="$installer" ;;
@@ -37,8 +37,12 @@ download() {
         arrived && return
         [ "$outcome" != "${tool}124" ] ||
             fail "$url did not arrive within $limit s; the part that is there is kept, and the next run goes on from it. Raise miniconda_timeout, or look for what is slow between $(uname -n) and the server."
-        # Whole, from its first byte to its last, and yet another file, or refused by the server (404): it will not get better.
-        case $resumed$outcome in nocurl0 | nowget0 | nocurl22 | nowget8) break ;; esac
+        # Whole, from its first byte to its last, and yet another file, or refused by the server (404): it will not get better. One that is
+        # busy (429, 503) might; curl has seen to that by --retry, and wget has one code for both.
+        case $resumed$outcome in
+            nocurl0 | nowget0 | nocurl22) break ;;
+            nowget8) ! grep -q ' 40[0-9]' "$work/log" || break ;;
+        esac
         # Not every server can continue, and the part may be of another file: then begin anew. A new transfer that broke is continued.
         [ "$resumed" = no ] || rm -f "$installer"
         sleep "$pause"

@@ -29,7 +29,8 @@ blocks() { # the profiles with a block that names this prefix
 # Not by `conda init --reverse`: it takes every block, and needs a conda that works. The empty lines around it are conda's as well.
 without_block() {
     awk -v prefix="$prefix/" '
-        /^# >>> conda initialize >>>/ { inside = 1; block = ""; ours = 0 }
+        # A block that was never closed ends where the next one begins: what is below it is no block of ours.
+        /^# >>> conda initialize >>>/ { if (inside) { printf "%s%s", empty, block; empty = "" } inside = 1; block = ""; ours = 0 }
         inside {
             block = block $0 "\n"
             if (index($0, prefix)) ours = 1
@@ -44,15 +45,24 @@ without_block() {
         END { printf "%s", empty; if (inside) printf "%s", block }' "$1"
 }
 
-rewrite() { # FILE: by standard input; it keeps its mode, and a link stays one. What has nothing in it any more was made by conda.
+# FILE FILTER: what the filter makes of it takes its place. It keeps its mode, and a link stays one.
+rewrite() {
     real=$(readlink -f "$1")
     new=$real.slipway
-    (umask 077 && cat >"$new") && chmod --reference="$real" "$new" && mv -f "$new" "$real" && { [ -s "$real" ] || rm -f "$real"; } ||
-        fail "$real could not be changed; see that $(id -un) can write to $(dirname "$real"), and run again."
+    (umask 077 && "$2" "$real" >"$new") && chmod --reference="$real" "$new" && keep_copy && mv -f "$new" "$real" ||
+        { rm -f "$new"; fail "$real could not be changed; see that $(id -un) can write to $(dirname "$real"), and run again."; }
+    # What has nothing in it any more was made by conda, or by install.sh for it.
+    case $(cat "$real") in '' | "$tcsh_start") rm -f "$real" ;; esac
+}
+
+keep_copy() { # named as those of Ansible's modules; what is only ours, or conda's list, needs none
+    case $(cat "$new") in '' | "$tcsh_start") return ;; esac
+    [ "$real" -ef "$list" ] || cp -p "$real" "$real.$$.$(date +%Y-%m-%d@%H:%M:%S)~"
 }
 
 list=$HOME/.conda/environments.txt # where conda remembers what it made
-registered() { grep -qs -e "^$prefix\$" -e "^$prefix/" "$list"; }
+others() { awk -v prefix="$prefix" '$0 != prefix && index($0, prefix "/") != 1' "$1"; }
+registered() { [ -f "$list" ] && [ "$(others "$list")" != "$(cat "$list")" ]; }
 
 act() {
     if removable || [ -e "$work" ]; then
@@ -60,8 +70,9 @@ act() {
         trap leave EXIT
         trap 'exit 1' HUP INT TERM
     fi
-    blocks | while read -r profile; do without_block "$profile" | rewrite "$profile"; done || exit 1
-    ! registered || grep -v -e "^$prefix\$" -e "^$prefix/" "$list" | rewrite "$list"
+    # A pipe's end is a shell of its own, and its failure must be ours.
+    blocks | while read -r profile; do rewrite "$profile" without_block; done || exit 1
+    ! registered || rewrite "$list" others
     ! removable || discard || fail "$prefix could not be moved away; see that $(id -un) can write to $parent, and run again."
     rm -f "$installer"
 }

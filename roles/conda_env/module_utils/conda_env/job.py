@@ -29,9 +29,9 @@ from ansible.module_utils.lsf.client import Lsf, environment
 
 #: How the names of the role's variables for this begin.
 VARIABLES = "conda_env_build_"
-#: Seconds between two looks; and those in which a file that a node wrote must be seen on another.
+#: Seconds between two looks; and those in which a file that a node wrote must be seen on another: NFS keeps a folder's listing for 60.
 POLL = 2
-LATE = 15
+LATE = 90
 
 #: What the job runs. The command gets the environment it would have here, but no temporary folder that only the login node has.
 RUNNER = """\
