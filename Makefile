@@ -6,6 +6,8 @@
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 RESULTS := .cache/results
+# What of the unit tests runs; `make unit TIER=` runs all of them.
+TIER := not full
 
 .PHONY: help setup controller demo demo-down test test-all lint unit molecule bench newest lock
 
@@ -40,7 +42,7 @@ test-all:
 	@scripts/test --all
 
 unit: setup
-	pytest tests/unit -n 2 --dist loadfile --junit-xml=$(RESULTS)/unit.xml
+	pytest tests/unit -n 2 --dist loadfile -m '$(TIER)' --junit-xml=$(RESULTS)/unit.xml
 
 molecule: setup
 	molecule destroy && molecule test --all

@@ -140,12 +140,14 @@ def executed(site, python, name, parameters):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.full
 def test_the_svd_fits_the_machine(site, env):
     said = executed(site, env / "bin/python", "local-cluster", "size_in_bytes = min(size_in_bytes, 5e7)")["said"]
     assert " slots, " in said
     assert ", and half the size is " in said
 
 
+@pytest.mark.full
 def test_the_lsf_cluster_grows_to_twice_its_workers(site, env):
     said = executed(site, env / "bin/python", "lsf-cluster", "workers = 2")["said"]
     assert "ten-jobs     a job: 4 slots, 1 x 4 threads, 1GB" in said
@@ -157,6 +159,7 @@ def test_the_lsf_cluster_grows_to_twice_its_workers(site, env):
     lsf_cluster.until(lambda: "No unfinished job found" in site[0]("bjobs").stderr)
 
 
+@pytest.mark.full
 def test_pi_by_more_and_more_workers(site, env):
     done = executed(site, env / "bin/python", "monte-carlo-pi", "steps = [1, 2]; points = 4_000_000")
     assert "1 workers: " in done["said"]

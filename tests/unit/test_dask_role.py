@@ -3,7 +3,7 @@
 
 import pytest
 import yaml
-from role_play import Home
+from role_play import PROJECT, Home
 
 # The tutorial's first LSFCluster.
 TUTORIAL = {
@@ -111,3 +111,19 @@ def test_a_broken_file_of_the_users_is_named_with_its_line(home):
     assert said.returncode != 0
     assert f"{mine}: line " in said.stdout
     assert mine.read_text().startswith("jobqueue:\n  lsf: {queue: short\n")
+
+
+def test_the_tutorials_profile_has_the_tutorials_link(home):
+    home.play(conda_env_profile="tutorial", dask_labextensions={})
+    link = yaml.safe_load((home / ".config/dask/distributed.yaml").read_text())["distributed"]["dashboard"]["link"]
+    assert link == "/proxy/{port}/status"
+
+
+def test_the_tutorials_profile_is_what_the_browser_sees():
+    """What keeps those old packages together in tests/browser keeps them together in a home."""
+    profiles = yaml.safe_load((PROJECT / "roles/conda_env/vars/main/profiles.yml").read_text())["conda_env_profiles"]
+    lines = (PROJECT / "tests/tutorial/requirements.in").read_text().splitlines()
+    tools = ("setuptools", "jupyter-packaging")  # of the test alone
+    bounds = {line.replace("-", "_") for line in lines if "<" in line and not line.startswith(("#", *tools))}
+    assert bounds
+    assert bounds <= {package.replace("-", "_") for package in profiles["tutorial"]["packages"]}

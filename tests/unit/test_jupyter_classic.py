@@ -11,6 +11,8 @@ import requests
 from jupyter_browser import PASSWORD, free_port, logged_in, mode, running
 from role_play import Home
 
+pytestmark = pytest.mark.full
+
 # Old enough to be the classic server, new enough for this Python.
 PACKAGES = ["notebook==6.5.7", "nbserverproxy==0.8.8", "setuptools<80"]
 

@@ -11,7 +11,7 @@ jupyter_info = module_runner.load("roles/jupyter/library/jupyter_info.py")
 
 @pytest.fixture
 def ask(tmp_path):
-    def ask(packages=(), wanted=None, **files):
+    def ask(packages=(), wanted=None, python=None, **files):
         site = tmp_path / "env/lib/python3.11/site-packages"
         for package, version in dict(packages).items():
             folder = site / f"{package}-{version}.dist-info"
@@ -21,8 +21,8 @@ def ask(tmp_path):
         for name, text in files.items():
             stem, _, suffix = name.rpartition("_")
             (tmp_path / f".jupyter/{stem}.{suffix}").write_text(text)
-        arguments = {"env": str(tmp_path / "env"), "config_dir": str(tmp_path / ".jupyter"), "wanted": wanted or {}}
-        result = module_runner.run(jupyter_info, arguments)
+        arguments = {"env": str(tmp_path / "env"), "config_dir": str(tmp_path / ".jupyter")}
+        result = module_runner.run(jupyter_info, {**arguments, "wanted": wanted or {}, "python": python or {}})
         assert result["changed"] is False
         return result
 
@@ -77,3 +77,16 @@ def test_a_file_that_python_cannot_read_is_named_with_its_line(ask):
 
 def test_a_broken_json_file_is_left_to_the_module_that_names_its_line(ask):
     assert ask(jupyter_server_config_json="{,}")["shadowed"] == []
+
+
+def test_a_setting_of_the_users_that_counts_more_than_our_block_is_named(ask):
+    result = ask(
+        jupyter_server_config_json='{"ServerProxy": {"host_allowlist": ["x"]}}',
+        python={"server": ["ServerProxy.host_allowlist"]},
+    )
+    assert result["shadowed"] == ["ServerProxy.host_allowlist"]
+
+
+@pytest.mark.parametrize("name", ["ServerApp.password", "PasswordIdentityProvider.hashed_password"])
+def test_a_password_by_any_of_its_names_is_named(ask, name):
+    assert ask(jupyter_server_config_py=f"c.{name} = 'argon2:x'\n")["shadowed"] == [name]

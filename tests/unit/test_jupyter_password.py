@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""jupyter_password against an environment whose jupyter_server is the two functions that count (the real one: Molecule)."""
+"""jupyter_password with the real jupyter_server."""
 
 import json
-import shutil
 import stat
 import subprocess
-import sysconfig
 import venv
 from pathlib import Path
 
@@ -13,36 +11,12 @@ import argon2
 import module_runner
 import pytest
 
+pytest_plugins = ["native_env"]
+
 jupyter_password = module_runner.load("roles/jupyter/library/jupyter_password.py")
 
-SECURITY = """\
-import argon2
-
-def passwd(passphrase):
-    return "argon2:" + argon2.PasswordHasher(memory_cost=1024, time_cost=1).hash(passphrase)
-
-def passwd_check(hashed, passphrase):
-    try:
-        return argon2.PasswordHasher().verify(hashed[7:], passphrase)
-    except argon2.exceptions.VerificationError:
-        return False
-"""
 # Made by jupyter_server 2.21.1 of the word "hello-world".
 RECORDED = "argon2:$argon2id$v=19$m=10240,t=10,p=8$hhtVOKBoF9+N9fNOaslN/g$gr/8ECM0+81g0n8SZG+7z50oDbr0LAtfmgTf4beSOBo"
-
-
-@pytest.fixture(scope="module")
-def env(tmp_path_factory):
-    prefix = tmp_path_factory.mktemp("env")
-    venv.create(prefix)
-    (site,) = prefix.glob("lib/python*/site-packages")
-    # argon2 comes from the interpreter that runs the tests.
-    (site / "tests.pth").write_text(sysconfig.get_path("purelib"))
-    (site / "jupyter_server/auth").mkdir(parents=True)
-    (site / "jupyter_server/__init__.py").write_text('__version__ = "2.21.1"\n')
-    (site / "jupyter_server/auth/__init__.py").touch()
-    (site / "jupyter_server/auth/security.py").write_text(SECURITY)
-    return prefix
 
 
 class Account:
@@ -52,9 +26,9 @@ class Account:
         self.config = home / ".jupyter/jupyter_server_config.json"
         self.kept = home / ".config/slipway/jupyter-password"
 
-    def run(self, password="", check=False):
+    def run(self, password="", check=False, **options):
         arguments = {"config": str(self.config), "password_file": str(self.kept), "python": str(self.python)}
-        return module_runner.run(jupyter_password, {**arguments, "password": password}, check=check)
+        return module_runner.run(jupyter_password, {**arguments, "password": password, **options}, check=check)
 
     def configure(self, config, mode=0o600):
         self.config.parent.mkdir(exist_ok=True)
@@ -66,7 +40,10 @@ class Account:
         return json.loads(self.config.read_text())["IdentityProvider"]["hashed_password"]
 
     def accepts(self, password):
-        return argon2.PasswordHasher().verify(self.hashed.removeprefix("argon2:"), password)
+        try:
+            return argon2.PasswordHasher().verify(self.hashed.removeprefix("argon2:"), password)
+        except argon2.exceptions.VerificationError:
+            return False
 
     @property
     def files(self):
@@ -95,14 +72,34 @@ def test_a_generated_password_is_its_owners_alone(account):
     assert account.files == files
 
 
-def test_a_word_written_into_the_file_is_set(account):
+def test_a_kept_word_becomes_private_again(account):
     account.run()
-    account.kept.write_text("my own word\n")
     account.kept.chmod(0o644)
     assert account.run()["changed"] is True
-    assert account.accepts("my own word")
     assert stat.S_IMODE(account.kept.stat().st_mode) == 0o600
     assert account.run()["changed"] is False
+
+
+def test_a_password_that_its_owner_has_changed_since_stays(account):
+    """By `jupyter server password`, where the configuration's mode lets it."""
+    account.run()
+    account.configure({"IdentityProvider": {"hashed_password": RECORDED}})
+    assert account.run() == {**account.run(), "changed": False, "source": "own"}
+    assert account.hashed == RECORDED
+
+
+@pytest.mark.parametrize("section, key", [("PasswordIdentityProvider", "hashed_password"), ("ServerApp", "password")])
+def test_a_hash_under_a_name_that_counts_more_is_the_one(account, section, key):
+    own = {section: {key: RECORDED, "other": 1}}
+    account.configure(own)
+    assert account.run()["source"] == "own"
+    assert account.run("hello-world")["changed"] is False
+    assert json.loads(account.config.read_text()) == own
+    assert account.run("another-word")["changed"] is True
+    config = json.loads(account.config.read_text())
+    assert config.pop("IdentityProvider")["hashed_password"].startswith("argon2:")
+    assert config == {section: {"other": 1}}
+    assert account.accepts("another-word")
 
 
 def test_a_given_password_is_set_and_changed_and_a_stale_file_goes(account):
@@ -116,16 +113,76 @@ def test_a_given_password_is_set_and_changed_and_a_stale_file_goes(account):
     assert account.accepts("another-word")
 
 
-def test_a_run_killed_at_any_point_leaves_a_word_that_opens(account, monkeypatch):
-    def killed(*arguments):
-        raise OSError(28, "No space left on device")
+def dying(monkeypatch, n):
+    """From the n-th change of a file on, nothing is written any more."""
+    left = iter([True] * n)
 
+    def stands_for(real):
+        def act(*arguments):
+            if not next(left, False):
+                raise OSError(28, "No space left on device", "/home")
+            return real(*arguments)
+
+        return act
+
+    monkeypatch.setattr(jupyter_password, "write_atomically", stands_for(jupyter_password.write_atomically))
+    monkeypatch.setattr(jupyter_password.Path, "unlink", stands_for(Path.unlink))
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_a_first_run_killed_at_any_point_is_taken_up(account, monkeypatch, n):
+    with monkeypatch.context() as patch:
+        dying(patch, n)
+        assert account.run()["failed"]
+    assert not account.config.exists()
+    account.run()
+    assert account.accepts(account.kept.read_text().strip())
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_a_change_killed_at_any_point_leaves_a_word_that_opens(account, monkeypatch, n):
     account.run()
     word = account.kept.read_text().strip()
-    monkeypatch.setattr(jupyter_password, "write_atomically", killed)
-    assert account.run("hello-world")["failed"]
-    assert account.kept.read_text().strip() == word
-    assert account.accepts(word)
+    with monkeypatch.context() as patch:
+        patch.setattr(jupyter_password, "back_up", lambda *arguments: None)
+        dying(patch, n)
+        assert account.run("hello-world")["failed"]
+    assert account.accepts([word, "hello-world"][n])
+    account.run()
+    assert account.accepts([word, "hello-world"][n])
+    account.run("hello-world")
+    assert account.accepts("hello-world")
+    assert not account.kept.exists()
+
+
+def test_what_was_generated_goes(account):
+    account.configure({"ServerApp": {"ip": "x"}})
+    account.run()
+    files = account.files
+    assert account.run(state="absent", check=True)["changed"] is True
+    assert account.files == files
+    assert account.run(state="absent")["changed"] is True
+    assert json.loads(account.config.read_text()) == {"ServerApp": {"ip": "x"}}
+    assert not account.kept.exists()
+    assert account.run(state="absent")["changed"] is False
+
+
+def test_a_password_of_the_users_outlives_ours(account):
+    account.run()
+    account.configure({"IdentityProvider": {"hashed_password": RECORDED}})
+    account.run(state="absent")
+    assert account.hashed == RECORDED
+    assert not account.kept.exists()
+
+
+def test_without_its_environment_it_goes_into_a_backup(account):
+    account.run()
+    before = account.config.read_text()
+    account.python = Path("/nonexistent/bin/python")
+    account.run(state="absent")
+    assert "IdentityProvider" not in account.config.read_text()
+    (copy,) = account.config.parent.glob("*~")
+    assert copy.read_text() == before
 
 
 def test_a_hash_that_is_replaced_stays_in_a_backup(account):
@@ -192,25 +249,24 @@ def test_a_missing_environment_leaves_nothing_behind(account):
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "message"),
+    ("code", "message"),
     [
-        ("jupyter_server/__init__.py", '__version__ = "1.24.0"\n', "jupyter_server 1.24.0 is too old"),
-        ("jupyter_server/__init__.py", "import nothing_of_this_name\n", "No module named 'nothing_of_this_name'"),
-        ("jupyter_server/auth/security.py", "import time\ntime.sleep(60)\n", "took more than 0.1 s"),
+        ('__version__ = "1.24.0"\n', "jupyter_server 1.24.0 is too old"),
+        ("import nothing_of_this_name\n", "No module named 'nothing_of_this_name'"),
+        ("import time\ntime.sleep(60)\n", "took more than 1 s"),
     ],
 )
-def test_an_unsuitable_environment_is_named(account, env, monkeypatch, file, text, message):
-    (path,) = env.glob(f"lib/python*/site-packages/{file}")
-    before = path.read_text()
-    if "sleep" in text:
-        monkeypatch.setattr(jupyter_password, "DEADLINE", 0.1)
-    shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)  # of the same second and size, it would pass for new
-    path.write_text(text)
-    try:
-        result = account.run()
-    finally:
-        path.write_text(before)
-        shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
+def test_an_unsuitable_environment_is_named(account, tmp_path_factory, monkeypatch, code, message):
+    prefix = tmp_path_factory.mktemp("env")
+    venv.create(prefix)
+    (site,) = prefix.glob("lib/python*/site-packages")
+    (site / "jupyter_server/auth").mkdir(parents=True)
+    (site / "jupyter_server/__init__.py").write_text(code)
+    (site / "jupyter_server/auth/security.py").write_text("passwd = passwd_check = None\n")
+    account.python = prefix / "bin/python"
+    if "sleep" in code:
+        monkeypatch.setattr(jupyter_password, "DEADLINE", 1)
+    result = account.run()
     assert message in result["msg"]
     assert str(account.python) in result["msg"]
     assert account.files == {}

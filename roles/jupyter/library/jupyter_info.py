@@ -24,6 +24,10 @@ options:
     description: By generation, what the C(.json) file is going to hold besides what it holds now.
     type: dict
     default: {}
+  python:
+    description: By generation, the settings that the C(.py) file is going to make besides those it makes now.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     support: full
@@ -66,8 +70,11 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 FILES = {"server": "jupyter_server_config", "classic": "jupyter_notebook_config"}
-# What jupyter_password adds.
-PASSWORDS = {"server": "IdentityProvider.hashed_password", "classic": "NotebookApp.password"}
+# Each of them can be the password. jupyter_password clears up in the .json file alone.
+PASSWORDS = {
+    "server": {"IdentityProvider.hashed_password", "PasswordIdentityProvider.hashed_password", "ServerApp.password"},
+    "classic": {"NotebookApp.password"},
+}
 
 
 def installed(env):
@@ -119,6 +126,7 @@ def main():
             "env": {"type": "path", "required": True},
             "config_dir": {"type": "path", "required": True},
             "wanted": {"type": "dict", "default": {}},
+            "python": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
@@ -128,8 +136,9 @@ def main():
     python, own = stem.with_suffix(".py"), stem.with_suffix(".json")
     shadowed = []
     try:
-        held = keys(json.loads(read(own) or "{}")) | keys(module.params["wanted"].get(which, {})) | {PASSWORDS[which]}
-        shadowed = sorted(assigned(read(python)) & held)
+        held = keys(json.loads(read(own) or "{}")) | keys(module.params["wanted"].get(which, {}))
+        said = assigned(read(python))
+        shadowed = sorted((said | set(module.params["python"].get(which, []))) & held | said & PASSWORDS[which])
     except SyntaxError as error:
         module.warn(
             f"{python}, line {error.lineno}: {error.msg}; Jupyter can't read this file. Mend it or move it away."

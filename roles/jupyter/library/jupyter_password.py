@@ -15,8 +15,10 @@ description:
   - The password comes from O(password), else from O(password_file). If there is neither, and the configuration has no
     hash yet, one is made on this host and kept in O(password_file), which only its owner can read. It isn't returned,
     so whoever runs the playbook doesn't see it.
-  - A hash without O(password) and without O(password_file) is the user's own work (C(jupyter server password),
-    C(jupyter notebook password)) and stays.
+  - Without O(password), a hash that the word in O(password_file) doesn't fit, or that has none, is the user's own work
+    (C(jupyter server password), C(jupyter notebook password)) and stays.
+  - C(jupyter_server) heeds C(PasswordIdentityProvider.hashed_password) and C(ServerApp.password) before it. Where the user has
+    one of them, it is the hash meant here; both go when another is set.
   - The password reaches the environment's Python on its standard input, never as an argument.
 options:
   generation:
@@ -36,15 +38,21 @@ options:
     type: path
     required: true
   password:
-    description: The password; empty means the one in O(password_file), or a new one.
+    description: The password; empty means the one in O(password_file), or a new one. To change one, give it here.
     type: str
     default: ''
   password_file:
     description:
-      - Where a generated password is kept, with mode V(0600). Write another password into it, and the next run sets it.
+      - Where a generated password is kept, with mode V(0600).
       - Removed when O(password) is given, since it would hold a word that no longer works.
     type: path
     required: true
+  state:
+    description:
+      - V(absent) removes O(password_file), and the hash if that word fits it, or if there is no O(python) to ask any more.
+    type: str
+    choices: [present, absent]
+    default: present
 attributes:
   check_mode:
     support: full
@@ -95,8 +103,15 @@ else:
 password, hashed = json.load(sys.stdin)
 print(json.dumps(hashed if hashed and passwd_check(hashed, password) else passwd(password)))
 """
-# Where each keeps its hash, and what it needs.
-KEYS = {"server": ("IdentityProvider", "hashed_password"), "classic": ("NotebookApp", "password")}
+# Where each keeps its hash, in the order that they count; the last one is where ours goes. And what it needs.
+KEYS = {
+    "server": [
+        ("PasswordIdentityProvider", "hashed_password"),
+        ("ServerApp", "password"),
+        ("IdentityProvider", "hashed_password"),
+    ],
+    "classic": [("NotebookApp", "password")],
+}
 NEEDS = {"server": "jupyter_server 2 or newer", "classic": "notebook 5 or 6"}
 DEADLINE = 120  # seconds; 0.3 on an idle node, several under emulation or on a cold file system
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else
@@ -115,17 +130,15 @@ class JupyterPassword:
     def __init__(self, module):
         self.check_mode = module.check_mode
         self.generation = module.params["generation"]
-        self.section, self.key = KEYS[self.generation]
+        self.keys = KEYS[self.generation]
         self.config_file = Path(os.path.realpath(module.params["config"]))
         self.password_file = Path(os.path.realpath(module.params["password_file"]))
         self.python = module.params["python"]
         self.given = module.params["password"]
 
-    def run(self):
+    def present(self):
         config = self._config()
-        identity = config.setdefault(self.section, {})
-        old = identity.get(self.key, "")
-        kept = self.password_file.read_text(encoding="utf-8").strip() if self.password_file.is_file() else ""
+        old, kept = self._hashed(config), self._kept()
         if old and not self.given and not kept:
             return {"changed": False, "source": "own"}
 
@@ -133,18 +146,56 @@ class JupyterPassword:
         source = "given" if self.given else "file"
         if self.check_mode and not Path(self.python).exists():
             return {"changed": True, "source": source}
-        identity[self.key] = self._hash(password, old)
+        new = self._hash(password, old)
+        if new != old and old and not self.given:
+            return {"changed": False, "source": "own"}
+        if new != old:
+            self._drop(config)
+            section, key = self.keys[-1]
+            config.setdefault(section, {})[key] = new
         # A password's file comes before its hash and goes after it: killed in between, the user still has the word that opens.
-        steps = [
+        due = self._act(
             (not self.given and not self._is_private(kept), self._keep_file, password),
-            (identity[self.key] != old, self._write_config, config, old),
+            (new != old, self._write_config, config, bool(old)),
             (bool(self.given) and self.password_file.exists(), self.password_file.unlink),
-        ]
+        )
+        return {"changed": due, "source": source}
+
+    def absent(self):
+        config = self._config()
+        old, kept = self._hashed(config), self._kept()
+        if not kept:
+            return {"changed": False, "source": "own"}
+        can_ask = Path(self.python).exists()
+        ours = bool(old) and (not can_ask or self._hash(kept, old) == old)
+        if ours:
+            self._drop(config)
+        self._act(
+            (ours, self._write_config, config, not can_ask),
+            (True, self.password_file.unlink),
+        )
+        return {"changed": True, "source": "file" if ours else "own"}
+
+    def _act(self, *steps):
+        """Take the steps that are needed, each ``(needed, action, arguments...)``; whether there were any."""
         due = [step for needed, *step in steps if needed]
         if not self.check_mode:
             for action, *arguments in due:
                 action(*arguments)
-        return {"changed": bool(due), "source": source}
+        return bool(due)
+
+    def _kept(self):
+        return self.password_file.read_text(encoding="utf-8").strip() if self.password_file.is_file() else ""
+
+    def _hashed(self, config):
+        """The hash that the server heeds."""
+        return next(filter(None, (config.get(section, {}).get(key) for section, key in self.keys)), "")
+
+    def _drop(self, config):
+        """Every hash, and the sections that held nothing else."""
+        for section, key in self.keys:
+            if config.get(section, {}).pop(key, None) is not None and not config[section]:
+                del config[section]
 
     def _config(self):
         try:
@@ -153,8 +204,9 @@ class JupyterPassword:
         except ValueError as error:
             where = f", line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else f": {error}"
             raise RefusedError(f"{self.config_file}{where}; the file must be JSON. Mend it or move it away.") from error
-        if not isinstance(config, dict) or not isinstance(config.get(self.section, {}), dict):
-            raise RefusedError(f"{self.config_file}: the file and its {self.section} must be objects ({{...}}).")
+        sections = [section for section, _ in self.keys]
+        if not isinstance(config, dict) or not all(isinstance(config.get(name, {}), dict) for name in sections):
+            raise RefusedError(f"{self.config_file}: the file and its {', '.join(sections)} must be objects ({{...}}).")
         return config
 
     def _is_private(self, kept):
@@ -164,11 +216,11 @@ class JupyterPassword:
         make_folders(self.password_file.parent)
         write_atomically(self.password_file, password + "\n", 0o600)
 
-    def _write_config(self, config, old):
+    def _write_config(self, config, backup):
         mode = 0o600
         if self.config_file.exists():
             mode = stat.S_IMODE(self.config_file.stat().st_mode)
-        if old:
+        if backup:
             back_up(self.config_file, self.config_file.read_text(encoding="utf-8"), mode)
         make_folders(self.config_file.parent)
         write_atomically(self.config_file, json.dumps(config, indent=2, ensure_ascii=False) + "\n", mode)
@@ -202,11 +254,12 @@ def main():
             "python": {"type": "path", "required": True},
             "password": {"type": "str", "default": "", "no_log": True},
             "password_file": {"type": "path", "required": True, "no_log": False},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,
     )
     try:
-        module.exit_json(**JupyterPassword(module).run())
+        module.exit_json(**getattr(JupyterPassword(module), module.params["state"])())
     except RefusedError as problem:
         module.fail_json(msg=str(problem))
     except OSError as problem:
