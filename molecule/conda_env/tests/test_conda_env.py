@@ -50,6 +50,11 @@ def test_an_environment_made_by_hand_is_left_alone_and_ours_is_beside_it(conda):
     assert version == {"byhand": "1.16.0", "byhand-slipway": "1.17.0"}
 
 
+def test_mamba_made_it_where_it_is_the_command(host, home):
+    history = host.file(f"{home}/local/miniconda3/envs/byhand-slipway/conda-meta/history").content_string
+    assert f"# cmd: {home}/local/miniconda3/bin/mamba create" in history
+
+
 def test_an_unsolvable_list_says_what_and_leaves_the_environment_as_it_was(playbook, conda):
     before = conda("conda list -n myenv --json")
     done = playbook(

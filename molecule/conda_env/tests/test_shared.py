@@ -45,8 +45,8 @@ def test_what_the_environment_yml_lists_is_there(installed):
 
 
 def test_nothing_else_is_there(installed):
-    """jupyterlab is in the profile, of which the list of packages is not."""
-    assert {"jupyterlab", "dask", "bokeh"}.isdisjoint(installed)
+    """prepare.yml has put toolz in; jupyterlab is in the profile, of which the list of packages is not."""
+    assert {"toolz", "jupyterlab", "dask", "bokeh"}.isdisjoint(installed)
 
 
 def test_the_outdated_one_is_gone_with_all_that_belonged_to_it(host):

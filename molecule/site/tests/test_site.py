@@ -1,6 +1,7 @@
 """The whole way, as a browser would see it; and what stops it before anything is touched."""
 
 import os
+import re
 
 import pytest
 
@@ -9,8 +10,13 @@ def test_every_check_passes_as_a_browser_would_ask(playbook):
     """Password, kernel, LocalCluster's dashboard, an LSFCluster's worker on another node over ib0."""
     done = playbook("playbooks/doctor.yml")
     assert done.returncode == 0, done.stdout
-    for evidence in ("the password opens JupyterLab", "/proxy/8787/status", "an LSFCluster computes", "tcp://10."):
-        assert evidence in done.stdout
+    for evidence in (
+        "the password opens JupyterLab",
+        r"/proxy/\S*:8787/status",
+        "an LSFCluster computes",
+        r"tcp://10\.",
+    ):
+        assert re.search(evidence, done.stdout)
 
 
 def test_a_check_run_on_a_converged_host_changes_nothing(playbook):
@@ -23,6 +29,14 @@ def test_status_tells_where_the_session_is(playbook):
     done = playbook("playbooks/status.yml")
     assert done.returncode == 0, done.stdout
     assert f"http://localhost:{os.environ['MINITRITON_LOCAL_PORT']}" in done.stdout
+
+
+def test_the_environments_are_listed(playbook, home):
+    done = playbook("playbooks/environments.yml")
+    assert done.returncode == 0, done.stdout
+    assert re.search(rf"base +3\.11\S* +\d+ +\d+ +slipway +{home}/local/miniconda3\b", done.stdout)
+    assert re.search(rf"myenv +3\.11\S* +\d+ +\d+ +slipway +{home}/local/miniconda3/envs/myenv\b", done.stdout)
+    assert "changed=0" in done.stdout
 
 
 def test_all_bad_entries_are_in_one_message_before_anything_is_touched(playbook):

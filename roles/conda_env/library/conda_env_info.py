@@ -58,6 +58,7 @@ environments:
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -96,8 +97,9 @@ def megabytes(folder, without=()):
     for path, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if os.path.join(path, name) not in without]
         for name in names:
-            status = os.lstat(os.path.join(path, name))
-            sizes[status.st_dev, status.st_ino] = status.st_blocks * 512
+            with suppress(FileNotFoundError):  # what runs there removes files of its own
+                status = os.lstat(os.path.join(path, name))
+                sizes[status.st_dev, status.st_ino] = status.st_blocks * 512
     return round(sum(sizes.values()) / 2**20)
 
 
