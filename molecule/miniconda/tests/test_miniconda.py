@@ -67,7 +67,7 @@ def test_a_prefix_that_cannot_be_written_is_refused(playbook):
     done = playbook("playbooks/onboard.yml", "-e", "target_conda_prefix=/opt/conda")
     assert done.returncode != 0
     # As one line: Ansible wraps it.
-    assert "cannot make /opt/conda: no permission to write to /opt. Set target_conda_prefix" in " ".join(
+    assert "cannot make /opt/conda: no permission to write to /opt. Mend that, or set target_conda_prefix" in " ".join(
         done.stdout.split()
     )
 
