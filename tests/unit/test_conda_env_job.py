@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.conda_env import CondaEnvError
 from ansible.module_utils.conda_env import job as subject
-from lsf_cluster import running, until
+from lsf_cluster import until
 
 #: A run of its own, to be killed.
 RUN = """\
@@ -25,16 +25,10 @@ print(job.run_as_job(argv, {{"PATH": "/usr/bin:/bin"}}, time.monotonic() + 60, "
 """
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("lsf")) as made:
-        yield made
-
-
 @pytest.fixture
-def job(cluster, tmp_path, monkeypatch):
+def job(lsf, tmp_path, monkeypatch):
     """Calls the function as the module does; ``job.left`` and ``job.killed`` are its other ways."""
-    for name, value in cluster.env.items():
+    for name, value in lsf.env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(subject, "POLL", 0.2)
     folder = tmp_path / ".myenv.slipway"
@@ -68,16 +62,16 @@ def job(cluster, tmp_path, monkeypatch):
     run.left = lambda **options: subject.left_behind({**plain, **options})
     run.asked = lambda: json.loads((folder / "job.json").read_text())
     yield run
-    cluster.clear()
+    lsf.clear()
 
 
-def unfinished(cluster):
-    return cluster("bjobs", "-noheader", "-o", "jobid").stdout.split()
+def unfinished(lsf):
+    return lsf("bjobs", "-noheader", "-o", "jobid").stdout.split()
 
 
-def started(cluster):
+def started(lsf):
     """How many jobs there have been."""
-    return len(cluster("bjobs", "-a", "-noheader", "-o", "jobid").stdout.split())
+    return len(lsf("bjobs", "-a", "-noheader", "-o", "jobid").stdout.split())
 
 
 def test_the_command_gets_its_input_and_gives_code_and_both_outputs(job):
@@ -100,24 +94,24 @@ def test_what_the_job_makes_is_readable_by_the_group_and_its_environment_by_nobo
     assert [line[:10] for line in (tmp_path / "modes").read_text().splitlines()] == ["-rw-------"] * 2
 
 
-def test_the_job_is_what_the_variables_say(job, cluster):
-    job.killed("sleep", "300", when=lambda: unfinished(cluster))
-    said = cluster("bjobs", "-noheader", "-o", "job_name queue job_description delimiter='^'").stdout.split("^")
+def test_the_job_is_what_the_variables_say(job, lsf):
+    job.killed("sleep", "300", when=lambda: unfinished(lsf))
+    said = lsf("bjobs", "-noheader", "-o", "job_name queue job_description delimiter='^'").stdout.split("^")
     assert said[:2] == ["conda_env", "normal"]
     assert said[2].startswith("slipway conda_env ")
 
 
-def test_the_job_of_a_killed_run_is_waited_for_and_not_doubled(job, cluster, tmp_path):
+def test_the_job_of_a_killed_run_is_waited_for_and_not_doubled(job, lsf, tmp_path):
     argv = ["sh", "-c", f"echo once >> {tmp_path}/count; while [ ! -e {tmp_path}/go ]; do sleep 0.1; done; echo done"]
-    before = started(cluster)
+    before = started(lsf)
     job.killed(*argv, when=(tmp_path / "count").exists)
     (tmp_path / "go").touch()
     assert job(*argv) == (0, "done\n", "")
     assert (tmp_path / "count").read_text() == "once\n"
-    assert started(cluster) == before + 1
+    assert started(lsf) == before + 1
 
 
-def test_killed_before_lsfs_answer_came_the_job_is_found_by_its_nonce(job, cluster, tmp_path):
+def test_killed_before_lsfs_answer_came_the_job_is_found_by_its_nonce(job, lsf, tmp_path):
     argv = ["sh", "-c", f"echo once >> {tmp_path}/count; sleep 3; echo done"]
     job.killed(*argv, when=(tmp_path / "count").exists)
     asked = job.asked()
@@ -127,7 +121,7 @@ def test_killed_before_lsfs_answer_came_the_job_is_found_by_its_nonce(job, clust
     assert (tmp_path / "count").read_text() == "once\n"
 
 
-def test_a_result_that_nobody_has_read_is_not_made_again(job, cluster, tmp_path):
+def test_a_result_that_nobody_has_read_is_not_made_again(job, lsf, tmp_path):
     argv = ["sh", "-c", f"echo once >> {tmp_path}/count; sleep 1; echo done; exit 4"]
     job.killed(*argv, when=(tmp_path / "count").exists)
     until((job.folder / "job.rc").exists)
@@ -136,22 +130,22 @@ def test_a_result_that_nobody_has_read_is_not_made_again(job, cluster, tmp_path)
 
 
 @pytest.mark.parametrize("change", ["the command", "the request"])
-def test_a_killed_runs_job_that_does_something_else_is_ended_by_its_id(job, cluster, tmp_path, change):
+def test_a_killed_runs_job_that_does_something_else_is_ended_by_its_id(job, lsf, tmp_path, change):
     argv = ["sh", "-c", f"[ ! -e {tmp_path}/run ] || exec echo new; touch {tmp_path}/run; exec sleep 300"]
     job.killed(*argv, when=(tmp_path / "run").exists)
-    theirs = cluster.submit("-J", "conda_env", "sleep", "300")
+    theirs = lsf.submit("-J", "conda_env", "sleep", "300")
     old = job.asked()["id"]
     done = job("echo", "new") if change == "the command" else job(*argv, request="2")
     assert done == (0, "new\n", "")
-    assert unfinished(cluster) == [theirs]
-    assert cluster.field(old, "stat") == "EXIT"
+    assert unfinished(lsf) == [theirs]
+    assert lsf.field(old, "stat") == "EXIT"
 
 
 # What stands for conda: `sh -c PROGRAM create -p FOLDER`.
 CREATE = "mkdir $2; touch $2/run; while [ ! -e $2.go ]; do sleep 0.1; done; touch $2/done"
 
 
-def test_the_folder_of_a_killed_runs_creation_is_kept_and_finished(job, cluster, tmp_path):
+def test_the_folder_of_a_killed_runs_creation_is_kept_and_finished(job, lsf, tmp_path):
     argv = ["sh", "-c", CREATE, "create", "-p", str(job.folder / "2")]
     job.killed(*argv, when=(job.folder / "2/run").exists)
     assert job.left() == str(job.folder / "2")
@@ -162,52 +156,52 @@ def test_the_folder_of_a_killed_runs_creation_is_kept_and_finished(job, cluster,
 
 
 @pytest.mark.parametrize(("verb", "request_"), [("create", "2"), ("install", "1")])
-def test_any_other_job_of_a_killed_run_no_longer_writes(job, cluster, verb, request_):
+def test_any_other_job_of_a_killed_run_no_longer_writes(job, lsf, verb, request_):
     argv = ["sh", "-c", CREATE, verb, "-p", str(job.folder / "2")]
     job.killed(*argv, when=(job.folder / "2/run").exists)
     assert job.left(request=request_) == ""
-    assert unfinished(cluster) == []
+    assert unfinished(lsf) == []
     (job.folder / "2.go").touch()
     time.sleep(0.5)
     assert not (job.folder / "2/done").exists()
     assert not (job.folder / "job.json").exists()
 
 
-def test_a_job_that_waits_at_the_deadline_is_ended_and_lsfs_reason_told(job, cluster):
-    theirs = cluster.submit("-q", "interactive", "sleep", "300")
-    cluster.reaches(theirs, "RUN")
+def test_a_job_that_waits_at_the_deadline_is_ended_and_lsfs_reason_told(job, lsf):
+    theirs = lsf.submit("-q", "interactive", "sleep", "300")
+    lsf.reaches(theirs, "RUN")
     with pytest.raises(CondaEnvError) as error:
         job("true", within=2, queue="interactive")
     assert "was still PEND in queue interactive at the deadline, and was ended" in str(error.value)
     assert "It said: User has reached the per-user job slot limit" in str(error.value)
     assert "conda_env_build_queue" in str(error.value)
-    assert unfinished(cluster) == [theirs]
+    assert unfinished(lsf) == [theirs]
     assert job.left() == ""
 
 
-def test_a_command_that_takes_too_long_is_ended_with_its_job(job, cluster, tmp_path):
+def test_a_command_that_takes_too_long_is_ended_with_its_job(job, lsf, tmp_path):
     with pytest.raises(CondaEnvError, match="was still RUN in queue normal at the deadline, and was ended"):
         job("sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 300", within=3)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
-    assert unfinished(cluster) == []
+    assert unfinished(lsf) == []
 
 
-def test_a_job_that_can_not_be_ended_at_the_deadline_is_not_gone_on_with(job, cluster, monkeypatch):
+def test_a_job_that_can_not_be_ended_at_the_deadline_is_not_gone_on_with(job, lsf, monkeypatch):
     monkeypatch.setattr(subject.Lsf.__init__, "__defaults__", (2,))
     argv = ["sh", "-c", CREATE, "create", "-p", str(job.folder / "2")]
     job.killed(*argv, when=(job.folder / "2/run").exists)
     watch = subject.Job({"folder": str(job.folder), "profile": ""})
-    cluster.stop("master")
+    lsf.stop("master")
     try:
         with pytest.raises(subject.LsfError):
             watch.result(time.monotonic() + 1)
         assert (job.folder / "job.json").exists(), "so that its folder is left alone"
     finally:
-        cluster.start("master")
-        until(lambda: cluster("bhosts").stdout.count(" ok ") == 3)
+        lsf.start("master")
+        until(lambda: lsf("bhosts").stdout.count(" ok ") == 3)
     assert job.left() == ""
-    assert unfinished(cluster) == []
+    assert unfinished(lsf) == []
 
 
 def test_a_job_that_lsf_ends_is_told_with_lsfs_report(job, monkeypatch):
@@ -229,22 +223,22 @@ def test_a_job_that_lsf_ends_is_told_with_lsfs_report(job, monkeypatch):
         ({"profile": "/nosuch/profile.lsf"}, "conda_env_build_lsf_profile"),
     ],
 )
-def test_a_refusal_has_lsfs_words_and_the_variables_name(job, cluster, options, words):
+def test_a_refusal_has_lsfs_words_and_the_variables_name(job, lsf, options, words):
     with pytest.raises(CondaEnvError) as error:
         job("true", **options)
     assert words in str(error.value)
     assert error.value.details == {"command": ["true"]}
-    assert unfinished(cluster) == []
+    assert unfinished(lsf) == []
 
 
-def test_lsf_may_be_away_while_the_job_runs(job, cluster, tmp_path, monkeypatch):
+def test_lsf_may_be_away_while_the_job_runs(job, lsf, tmp_path, monkeypatch):
     monkeypatch.setattr(subject.Lsf.__init__, "__defaults__", (2,))
     argv = ["sh", "-c", f"touch {tmp_path}/run; sleep 5; echo done"]
     job.killed(*argv, when=(tmp_path / "run").exists)
     watch = subject.Job({"folder": str(job.folder), "profile": ""})
-    cluster.stop("master")
+    lsf.stop("master")
     try:
         assert watch.result(time.monotonic() + 40) == (0, "done\n", "")
     finally:
-        cluster.start("master")
-        until(lambda: cluster("bhosts").stdout.count(" ok ") == 3)
+        lsf.start("master")
+        until(lambda: lsf("bhosts").stdout.count(" ok ") == 3)

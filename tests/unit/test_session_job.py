@@ -13,7 +13,7 @@ import pytest
 from ansible.module_utils.lsf import client
 from ansible.module_utils.session import launcher
 from ansible.module_utils.session.record import Record
-from lsf_cluster import running, until
+from lsf_cluster import until
 
 SCRIPT = """#!/bin/sh
 #BSUB -J jupyter
@@ -31,16 +31,10 @@ time.sleep(300)
 """
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("lsf")) as made:
-        yield made
-
-
 @pytest.fixture
-def job(cluster, tmp_path, monkeypatch):
+def job(lsf, tmp_path, monkeypatch):
     """Calls the module as the playbook does."""
-    for name, value in cluster.env.items():
+    for name, value in lsf.env.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "env/bin").mkdir(parents=True)
     server = tmp_path / "env/bin/jupyter-lab"
@@ -67,14 +61,14 @@ def job(cluster, tmp_path, monkeypatch):
 
     run.folder, run.port = folder, port
     yield run
-    cluster.clear()
+    lsf.clear()
 
 
-def unfinished(cluster):
-    return cluster("bjobs", "-noheader", "-o", "jobid").stdout.split()
+def unfinished(lsf):
+    return lsf("bjobs", "-noheader", "-o", "jobid").stdout.split()
 
 
-def test_from_nothing_to_a_node_and_a_port(job, cluster):
+def test_from_nothing_to_a_node_and_a_port(job, lsf):
     done = job()
     assert done["changed"]
     assert done["ready"]
@@ -83,23 +77,23 @@ def test_from_nothing_to_a_node_and_a_port(job, cluster):
     assert done["connection"]["job_id"] == done["job"]["id"]
 
 
-def test_a_second_run_adopts_the_job(job, cluster):
+def test_a_second_run_adopts_the_job(job, lsf):
     first, second = job(), job()
     assert not second["changed"]
     assert second["adopted"]
     assert second["job"]["id"] == first["job"]["id"]
-    assert unfinished(cluster) == [first["job"]["id"]]
+    assert unfinished(lsf) == [first["job"]["id"]]
 
 
-def test_no_secret_is_in_the_result_or_in_what_others_see(job, cluster):
+def test_no_secret_is_in_the_result_or_in_what_others_see(job, lsf):
     done = job()
     token = (job.folder / "session-jupyter.token").read_text()
     assert token not in json.dumps(done)
     assert token not in subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert token not in cluster("bjobs", "-o", "command job_description delimiter='^'").stdout
+    assert token not in lsf("bjobs", "-o", "command job_description delimiter='^'").stdout
 
 
-def test_killed_between_bsub_and_the_record_the_next_run_finds_the_job(job, cluster):
+def test_killed_between_bsub_and_the_record_the_next_run_finds_the_job(job, lsf):
     first = job()
     record = job.folder / "session-jupyter.json"
     intent = {key: value for key, value in json.loads(record.read_text()).items() if key != "job_id"}
@@ -107,33 +101,33 @@ def test_killed_between_bsub_and_the_record_the_next_run_finds_the_job(job, clus
     second = job()
     assert second["adopted"]
     assert second["job"]["id"] == first["job"]["id"]
-    assert unfinished(cluster) == [first["job"]["id"]]
+    assert unfinished(lsf) == [first["job"]["id"]]
 
 
-def test_a_record_whose_id_is_another_jobs_now_does_not_adopt_that_job(job, cluster):
-    theirs = cluster.submit("-J", "jupyter", "-q", "normal", "sleep", "300")
+def test_a_record_whose_id_is_another_jobs_now_does_not_adopt_that_job(job, lsf):
+    theirs = lsf.submit("-J", "jupyter", "-q", "normal", "sleep", "300")
     job.folder.mkdir(parents=True)
     stale = {"nonce": "0123456789abcdef", "job_id": theirs}
     (job.folder / "session-jupyter.json").write_text(json.dumps(stale))
     done = job()
     assert done["job"]["id"] != theirs
-    assert sorted(unfinished(cluster)) == sorted([theirs, done["job"]["id"]])
+    assert sorted(unfinished(lsf)) == sorted([theirs, done["job"]["id"]])
 
 
-def test_someones_own_job_in_the_one_job_queue_is_left_alone_and_named_as_the_reason(job, cluster):
-    theirs = cluster.submit("-J", "jupyter", "-q", "interactive", "sleep", "300")
+def test_someones_own_job_in_the_one_job_queue_is_left_alone_and_named_as_the_reason(job, lsf):
+    theirs = lsf.submit("-J", "jupyter", "-q", "interactive", "sleep", "300")
     done = job(patience=3)
     assert not done["ready"]
     assert (done["job"]["stat"], done["job"]["meaning"]) == ("PEND", "waiting")
     assert "per-user job slot limit" in done["job"]["pend_reason"]
-    assert theirs in unfinished(cluster)
+    assert theirs in unfinished(lsf)
 
 
-def test_check_mode_submits_nothing_and_shows_the_script(job, cluster):
+def test_check_mode_submits_nothing_and_shows_the_script(job, lsf):
     done = job(check=True)
     assert done["changed"]
     assert "#BSUB -q interactive" in done["diff"]["after"]
-    assert unfinished(cluster) == []
+    assert unfinished(lsf) == []
     assert not job.folder.exists() or not list(job.folder.glob("*.json"))
 
 
@@ -166,12 +160,12 @@ def test_the_words_of_an_earlier_session_are_not_taken_for_this_ones(job, tmp_pa
     assert "yesterday" not in done["msg"]
 
 
-def test_a_job_of_an_earlier_session_does_not_speak_for_this_one(job, cluster):
+def test_a_job_of_an_earlier_session_does_not_speak_for_this_one(job, lsf):
     done = job()
     said = (job.folder / "session-jupyter.connection").read_text()
     script = SCRIPT.format(python=sys.executable, folder=job.folder).replace("interactive", "normal")
-    orphan = cluster.submit(stdin=script)
-    cluster.reaches(orphan, "EXIT")
+    orphan = lsf.submit(stdin=script)
+    lsf.reaches(orphan, "EXIT")
     assert (job.folder / "session-jupyter.connection").read_text() == said
     assert job()["job"]["id"] == done["job"]["id"]
 
@@ -189,7 +183,7 @@ def test_a_taken_port_gives_way_to_a_free_one(job):
         assert job(server_port=port)["connection"]["port"] not in (port, 0)
 
 
-def test_a_record_that_another_run_wrote_meanwhile_counts(job, cluster, tmp_path):
+def test_a_record_that_another_run_wrote_meanwhile_counts(job, lsf, tmp_path):
     """Both read nothing; the second gets the lock after the first has submitted."""
     late = Record(job.folder, "jupyter")
     first = job()
@@ -197,12 +191,12 @@ def test_a_record_that_another_run_wrote_meanwhile_counts(job, cluster, tmp_path
         assert late.data["job_id"] == first["job"]["id"]
 
 
-def test_stop_ends_the_job_by_its_id_and_no_other(job, cluster):
-    theirs = cluster.submit("-J", "jupyter", "-q", "normal", "sleep", "300")
+def test_stop_ends_the_job_by_its_id_and_no_other(job, lsf):
+    theirs = lsf.submit("-J", "jupyter", "-q", "normal", "sleep", "300")
     job()
     done = job(state="stopped")
     assert done["changed"]
-    assert unfinished(cluster) == [theirs]
+    assert unfinished(lsf) == [theirs]
     assert not (job.folder / "session-jupyter.token").exists()
     assert not job(state="stopped")["changed"]
 
@@ -216,10 +210,10 @@ def test_after_a_stop_there_is_a_new_session_with_a_new_token(job):
     assert (job.folder / "session-jupyter.token").read_text() != token
 
 
-def test_a_server_that_died_with_its_job_is_started_anew(job, cluster):
+def test_a_server_that_died_with_its_job_is_started_anew(job, lsf):
     first = job()
     os.kill(first["connection"]["pid"], signal.SIGKILL)
-    until(lambda: first["job"]["id"] not in unfinished(cluster))
+    until(lambda: first["job"]["id"] not in unfinished(lsf))
     second = job()
     assert second["changed"]
     assert second["ready"]
@@ -234,21 +228,21 @@ def test_without_lsf_on_path_the_way_out_is_told(job, monkeypatch, tmp_path):
     assert "session_lsf_profile" in done["msg"]
 
 
-def test_lsf_is_found_through_the_sites_profile(job, cluster, monkeypatch):
+def test_lsf_is_found_through_the_sites_profile(job, lsf, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    assert job(profile=f"{cluster.dest}/conf/profile.lsf")["ready"]
+    assert job(profile=f"{lsf.dest}/conf/profile.lsf")["ready"]
 
 
-def test_a_master_that_is_away_is_told_within_the_deadline(job, cluster, monkeypatch):
+def test_a_master_that_is_away_is_told_within_the_deadline(job, lsf, monkeypatch):
     monkeypatch.setattr(client, "COMMAND_TIMEOUT", 4)
     monkeypatch.setattr(client.Lsf.__init__, "__defaults__", (10,))
-    cluster.stop("master")
+    lsf.stop("master")
     started = time.monotonic()
     try:
         done = job()
     finally:
-        cluster.start("master")
-        until(lambda: cluster("bhosts").stdout.count(" ok ") == 3)
+        lsf.start("master")
+        until(lambda: lsf("bhosts").stdout.count(" ok ") == 3)
     assert done["failed"]
     assert "LSF did not answer" in done["msg"]
     assert "still trying" in done["msg"]
