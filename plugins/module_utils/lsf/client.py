@@ -3,59 +3,40 @@
 
 Every call has an own deadline, since the commands themselves wait for ever while a daemon is away; transient refusals
 are tried again within it, all others are raised with LSF's words.
+
+What an LSF can do is found out by the first question about jobs, which is asked in the best form that it takes: with ``-json`` (from
+10.1.0.2 on), with ``-o`` and a delimiter (from 9.1 on), or, as in OpenLava, in columns.
 """
 
+import contextlib
 import os
+import re
 import shutil
-import subprocess
 import time
+from pathlib import Path
 
-from . import LsfError, parse
+from . import LsfError, long, parse, queues
+from .command import call, environment
+
+__all__ = ["Lsf", "Unanswered", "environment"]
 
 #: Seconds one command may take, and the pauses between tries of a command that met a passing trouble.
 COMMAND_TIMEOUT = 30
 PAUSES = (1, 3, 9)
+#: Pauses between the questions about a job that LSF does not find: a live one can be missing for one of them.
+MISSES = (1, 2)
 #: Seconds between two looks at a job that is about to end, and those that LSF's ladder of signals takes at most (INT, TERM
 #: after 10, KILL after 20), with some for its own poll.
 POLL = 2
 ENDING = 45
+#: What a user's profile may set that makes bsub silent, wait for the job's end or submit nothing at all, and bjobs show other columns.
+MISLEADING = ("BSUB_QUIET", "BSUB_BLOCK", "BSUB_CHK_RESREQ", "LSB_BJOBS_FORMAT")
+#: What bjobs is asked in, from the best on. With json, options and errors leave no doubt; rows put names where they do no harm.
+FORMS = ("json", "rows", "columns")
 
 
-def environment(profile, variables):
-    """The environment in which LSF's commands work.
-
-    A shell that ssh starts for one command is no login shell, and sites put LSF on PATH in profile.d only: where
-    ``bsub`` is missing, the environment of a login shell is taken, or of ``profile`` if one is given. ``variables`` is
-    how the names of the role's variables begin, for remedies.
-
-    Raises:
-        LsfError: neither has ``bsub`` on its PATH.
-    """
-    inherited = dict(os.environ)
-    if not profile and shutil.which("bsub"):
-        return inherited
-    if profile:
-        argv = ["/bin/sh", "-c", '. "$1" >&2; printf "\\0slipway\\0"; env -0', "sh", profile]
-        source = f"{variables}lsf_profile, {profile},"
-    else:
-        argv = ["/bin/bash", "-lc", 'printf "\\0slipway\\0"; env -0']
-        source = "your login shell"
-    try:
-        shell = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_TIMEOUT, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise LsfError(f"{source} could not be read for LSF's environment.", str(error)) from error
-    # What profiles print comes before the marker.
-    printed = os.fsdecode(shell.stdout).rpartition("\0slipway\0")[2]
-    found = dict(entry.split("=", 1) for entry in printed.split("\0") if "=" in entry)
-    if not shutil.which("bsub", path=found.get("PATH", "")):
-        raise LsfError(
-            f"{source} does not put LSF's bsub on PATH.",
-            os.fsdecode(shell.stderr)[-500:],
-            f"set {variables}lsf_profile to the site's profile.lsf (often /opt/ibm/lsf/conf/profile.lsf), or check the login host",
-        )
-    return {**inherited, **found}
+class Unanswered(LsfError):
+    """LSF gave no answer in time: what was asked of it may have been done, or not."""
 
 
 class Lsf:
@@ -68,21 +49,25 @@ class Lsf:
     """
 
     def __init__(self, env, variables, deadline=60):
-        self.env = env
+        self.env = {name: value for name, value in env.items() if name not in MISLEADING}
         self.variables = variables
         self.deadline = deadline
+        self.form = ""
+        self.fields = parse.JOB_FIELDS
+        self.long = "-UF"
 
     def run(self, argv, stdin=""):
         """Runs a command of LSF and returns ``(exit code, stdout, stderr)``.
 
         Raises:
-            LsfError: it did not answer in time, or its trouble did not pass.
+            Unanswered: it did not answer in time, or its trouble did not pass.
+            LsfError: there is no such command.
         """
         started = time.monotonic()
         submits = argv[0] == "bsub"
         # A job inherits bsub's environment, and with it the user's own language.
         env = self.env if submits else {**self.env, "LC_ALL": "C"}
-        binary = shutil.which(argv[0], path=self.env["PATH"])
+        binary = shutil.which(argv[0], path=self.env.get("PATH", ""))
         if not binary:
             raise LsfError(
                 f"LSF has no {argv[0]} on its PATH.",
@@ -91,45 +76,52 @@ class Lsf:
         for pause in (*PAUSES, None):
             left = max(1.0, min(COMMAND_TIMEOUT, self.deadline - (time.monotonic() - started)))
             try:
-                done = subprocess.run(
-                    [binary, *argv[1:]],
-                    input=stdin,
-                    env=env,
-                    capture_output=True,
-                    text=True,
-                    errors="replace",
-                    timeout=left,
-                    check=False,
-                )
-                words, timed_out = done.stderr + done.stdout, False
-            except subprocess.TimeoutExpired as error:
-                words, timed_out = os.fsdecode(error.stderr or b""), True
-            if not timed_out and not (done.returncode and parse.says_try_again(words, unsent=submits)):
-                return done.returncode, done.stdout, done.stderr
+                code, out, err, late = call([binary, *argv[1:]], stdin.encode("utf-8", "surrogateescape"), env, left)
+            except OSError as error:
+                raise LsfError(f"{binary} cannot be run.", str(error)) from error
+            out, err = (text.decode("utf-8", "replace") for text in (out, err))
+            again = not out.strip() and parse.says_try_again(err, unsent=submits)
+            if not late and not again:
+                return code, out, err
             # A bsub that was cut off may have been taken: its caller has to look before it submits again.
-            if (timed_out and argv[0] == "bsub") or pause is None or time.monotonic() - started + pause > self.deadline:
+            if (late and submits) or pause is None or time.monotonic() - started + pause > self.deadline:
                 break
             time.sleep(pause)
-        raise LsfError(
+        raise Unanswered(
             f"LSF did not answer `{' '.join(argv)}` within {time.monotonic() - started:.0f} s.",
-            words[-500:],
+            (err + out)[-500:],
             "LSF's daemons seem to be away or busy: run the same command again later, or tell the site's staff what it said",
         )
 
     def submit(self, script, description):
         """Submits ``script`` (its #BSUB lines are the options) and returns the job's id.
 
-        ``description`` goes to ``-Jd``: it tells our job from others of the same name, even before it has started.
+        ``description`` tells our job from others of the same name, even before it has started. It goes to ``-Jd``. OpenLava would take
+        that for ``-J d`` and run the description as a command: there it stands in the script's second line, which LSF shows
+        as the job's command.
 
         Raises:
-            LsfError: LSF refused, or did not answer.
+            Unanswered: LSF did not answer, and no job with this description is to be seen.
+            LsfError: LSF refused.
         """
-        code, out, err = self.run(["bsub", "-Jd", description], stdin=script)
+        if not self.form:
+            self.jobs()
+        argv = ["bsub", "-Jd", description]
+        if self.form == "columns":
+            argv, script = ["bsub"], long.mark(script, description)
+        try:
+            code, out, err = self.run(argv, stdin=script)
+        except Unanswered:
+            with contextlib.suppress(LsfError):
+                for job in self.jobs():
+                    if job.description == description and job.meaning != "over":
+                        return job.id
+            raise
         accepted = parse.submission(out + "\n" + err)
         if accepted is None:
             raise LsfError(
                 f"LSF refused the job (exit code {code}).",
-                err or out,
+                err + "\n" + out,
                 f"the refusal names the option; its value comes from the variables {self.variables}*",
             )
         return accepted[0]
@@ -140,20 +132,91 @@ class Lsf:
         Raises:
             LsfError: LSF answered with something else than jobs or their absence.
         """
-        fields = " ".join(parse.JOB_FIELDS)
-        code, out, err = self.run(["bjobs", "-a", "-noheader", "-o", f"{fields} delimiter='{parse.DELIMITER}'", *ids])
-        found = parse.jobs(out)
-        if not found and not parse.says_nothing_found(out + "\n" + err):
-            raise LsfError(f"LSF did not list the jobs (exit code {code}).", err or out)
+        for form in FORMS[FORMS.index(self.form) if self.form else 0 :]:
+            found = self._ask(form, ids)
+            if found is not None:
+                self.form = form
+                return found if self.fields == parse.JOB_FIELDS and form != "columns" else self._detailed(found, ids)
+        raise AssertionError("columns are always an answer, or an error")
+
+    def _ask(self, form, ids):
+        """The jobs as bjobs tells them in this form, or None where this LSF does not know the form."""
+        fields = " ".join(self.fields)
+        argv = {
+            "json": ["-json", "-o", fields],
+            "rows": ["-noheader", "-o", f"{fields} delimiter='{parse.DELIMITER}'"],
+            "columns": ["-w"],
+        }[form]
+        code, out, err = self.run(["bjobs", "-a", *argv, *ids])
+        said = err + "\n" + out
+        if form != "columns":
+            unknown = parse.unknown_field(err)
+            if unknown in self.fields and unknown not in parse.NEEDED:
+                # An older LSF lacks what came later, so that all of it goes with the first: one more call instead of four.
+                at = self.fields.index(unknown)
+                self.fields = tuple(
+                    name for name in self.fields if self.fields.index(name) < at or name in parse.NEEDED
+                )
+                return self._ask(form, ids)
+            if unknown or parse.says_unknown_option(err):
+                return None
+        if form == "json" and (out.strip() or not parse.says_nothing_found(err)):
+            try:
+                return parse.jobs_json(out)
+            except LsfError as error:
+                # What LSF itself cannot write in JSON, a name for instance, it may still write in rows.
+                if "{" in out:
+                    return None
+                raise LsfError(f"LSF did not list the jobs (exit code {code}).", said) from error
+        found = parse.jobs_columns(out) if form == "columns" else parse.jobs(out, self.fields)
+        if not found and not parse.says_nothing_found(said):
+            raise LsfError(f"LSF did not list the jobs (exit code {code}).", said)
         return found
 
+    def _detailed(self, found, ids):
+        """The same jobs with what only the long text tells on this LSF.
+
+        Raises:
+            LsfError: the long text lacks one of them: it could be ours.
+        """
+        if not found:
+            return found
+        for pause in (*MISSES, None):
+            _, out, err = self.run(["bjobs", "-a", self.long, *ids])
+            if self.long == "-UF" and parse.says_unknown_option(err):
+                self.long = "-l"
+                continue
+            told = long.details(out)
+            lacking = {job.id for job in found} - {job_id.split("[")[0] for job_id in told}
+            if not lacking:
+                return [long.complete(job, told) for job in found]
+            if pause is None:
+                raise LsfError(
+                    f"bjobs {self.long} tells nothing of job {', '.join(sorted(lacking))}.", err + "\n" + out
+                )
+            time.sleep(pause)
+
     def job(self, job_id):
-        """The job with this id, or None. LSF may miss a live job for one question, so a missing one is asked for twice."""
-        for pause in (2, 0):
+        """The job with this id, or None.
+
+        A live job can be missing for one question, so that a missing one is asked for again. What bjobs has forgotten, an hour after
+        its end by default, bhist may know: with its exit code and LSF's reason. One that bjobs does not find, and that has
+        not ended as far as bhist knows, is doubtful.
+        """
+        past = None
+        for pause in (*MISSES, None):
             found = [job for job in self.jobs(job_id) if job.id == job_id]
             if found:
                 return found[0]
+            past = past or self.history(job_id)
+            if pause is None or (past and past.meaning == "over"):
+                return past
             time.sleep(pause)
+
+    def history(self, job_id):
+        """The job as bhist knows it, or None; UNKWN if it has not ended. A bhist that is missing or does not answer knows nothing."""
+        with contextlib.suppress(LsfError):
+            return long.history(self.run(["bhist", "-l", job_id])[1], job_id)
         return None
 
     def kill(self, job_id):
@@ -163,11 +226,10 @@ class Lsf:
             LsfError: LSF refused.
         """
         code, out, err = self.run(["bkill", job_id])
-        if code == 0:
-            return True
-        if parse.says_already_over(out + "\n" + err):
-            return False
-        raise LsfError(f"LSF did not end job {job_id} (exit code {code}).", err or out)
+        verdict = parse.killed(out + "\n" + err, job_id)
+        if not verdict:
+            raise LsfError(f"LSF did not end job {job_id} (exit code {code}).", err + "\n" + out)
+        return verdict == "ending"
 
     def wait_until_over(self, job_id):
         """Waits for a job that LSF was asked to end.
@@ -188,22 +250,68 @@ class Lsf:
             remedy=f"look with `bjobs {job_id}`; run the same command again later",
         )
 
-    def require_queue(self, queue):
-        """Checks that the queue is there and open.
+    def queue(self, name):
+        """The :class:`queues.Queue` of this name: what it takes (``takes``), whether it is open, its limits.
 
         Raises:
-            LsfError: it is not; the message lists the queues there are.
+            LsfError: there is none; the message lists the queues there are.
         """
-        _, out, err = self.run(["bqueues", "-w"])
-        queues = {line.split()[0]: line.split()[2] for line in out.splitlines()[1:] if len(line.split()) > 2}
-        if queue not in queues:
+        _, out, err = self.run(["bqueues", "-l", name])
+        found = queues.queue(out)
+        if found and found.name == name:
+            return found
+        there = queues.statuses(self.run(["bqueues", "-w"])[1])
+        if name in there:
+            return queues.Queue(name, there[name])
+        raise LsfError(
+            f"{self.variables}queue is {name!r}: LSF has no such queue; it has {', '.join(sorted(there)) or 'none'}.",
+            err,
+            f"change {self.variables}queue in the inventory",
+        )
+
+    def require_queue(self, name, script="", interactive=False):
+        """Checks that the queue is there, is open and takes what ``script`` (its #BSUB lines) asks for. Returns the queue.
+
+        Raises:
+            LsfError: with the value, the rule and the variable to change.
+        """
+        found = self.queue(name)
+        if not found.is_open:
             raise LsfError(
-                f"{self.variables}queue is {queue!r}: LSF has no such queue; it has {', '.join(sorted(queues)) or 'none'}.",
-                err,
-                f"change {self.variables}queue in the inventory",
-            )
-        if not queues[queue].startswith("Open"):
-            raise LsfError(
-                f"{self.variables}queue is {queue!r}: that queue is {queues[queue]} and takes no jobs now.",
+                f"{self.variables}queue is {name!r}: that queue is {found.status} and takes no jobs now.",
                 remedy="choose another queue, or wait until it opens",
             )
+        kind = "interactive" if interactive else "batch"
+        if found.takes not in ("any", kind):
+            raise LsfError(
+                f"{self.variables}queue is {name!r}: that queue takes {found.takes} jobs only, and this is {'an' if interactive else 'a'} "
+                f"{kind} job.",
+                remedy=f"choose another queue in the inventory ({self.variables}queue)",
+            )
+        asked = queues.request(script)
+        unit = self.memory_unit() if asked.memory else "KB"
+        queues.check(asked, found, unit, self.form != "columns", self.variables)
+        return found
+
+    def memory_unit(self):
+        """What a bare number after -M counts: LSF_UNIT_FOR_LIMITS of lsf.conf, else KB, or MB in volclava."""
+        conf = Path(self.env.get("LSF_ENVDIR", "/etc"), "lsf.conf")
+        with contextlib.suppress(OSError):
+            said = re.findall(
+                r"^\s*LSF_UNIT_FOR_LIMITS\s*=\s*\"?([KMGTPE])B?\b", os.fsdecode(conf.read_bytes()), re.MULTILINE
+            )
+            if said:
+                return said[-1] + "B"
+        return "MB" if "volclava" in self.run(["lsid"])[1] else "KB"
+
+    def cluster(self):
+        """The cluster's name, of LIM: the quickest way to see whether LSF is there at all.
+
+        Raises:
+            LsfError: LIM is down.
+        """
+        code, out, err = self.run(["lsid"])
+        name = parse.cluster(out)
+        if not name:
+            raise LsfError(f"lsid does not name the cluster (exit code {code}).", err + "\n" + out)
+        return name
