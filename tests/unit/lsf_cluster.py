@@ -104,7 +104,14 @@ class Cluster:
     def reaches(self, id: str, *states: str) -> None:
         until(lambda: self.field(id, "stat") in states)
 
+    def fault(self, *argv: str) -> str:
+        """`lsfd fault ...`, as whoever runs a cluster turns a fault switch."""
+        done = self(f"{self.dest}/etc/lsfd", "fault", *argv)
+        assert done.returncode == 0, done
+        return done.stdout
+
     def clear(self) -> None:
+        self.fault("off")
         self("bkill", "0")
         until(lambda: "No unfinished" in self("bjobs").stderr)
 

@@ -49,7 +49,7 @@ def test_cluster_commands(shared):
     assert shared("lsid").stdout.endswith("My cluster name is triton\nMy master name is mgmt\n")
     queues = shared("bqueues").stdout.splitlines()
     assert queues[0] == "QUEUE_NAME      PRIO STATUS          MAX JL/U JL/P JL/H NJOBS  PEND   RUN  SUSP "
-    assert queues[2] == "interactive      40   Open:Active      -    -    -    -     0     0     0     0"
+    assert queues[2] == "interactive      40   Open:Active      -    1    -    -     0     0     0     0"
     long = shared("bqueues", "-l", "interactive").stdout
     assert "DEFAULT LIMITS:\n RUNLIMIT                \n 360.0 min" in long
     assert "MAXIMUM LIMITS:\n RUNLIMIT                \n 1440.0 min" in long

@@ -4,18 +4,18 @@
 import pwd
 import time
 
-from . import request, scheduler, words
+from . import request, scheduler
 from .jobs import Job
 
 # What a client may say of its job as it is; everything else is judged here or belongs to the master.
 PLAIN = {
     "name", "description", "command", "project", "output", "error", "output_replaces", "error_replaces", "from_host", "cwd", "umask",
-    "mode", "tty", "nios",
+    "mode", "tty", "nios", "rerunnable", "held",
 }  # fmt: skip
 
 
-def judge(cluster: dict, id: int, uid: int, gid: int, wish: dict) -> tuple:
-    """(Job, whether its queue is the default one), or Refused. `wish` holds q, n, W, M, R and m as typed."""
+def judge(cluster: dict, closed: dict, id: int, uid: int, gid: int, wish: dict) -> tuple:
+    """(Job, whether its queue is the default one), or Refused. `wish` holds q, n, W, M, R and m as typed; `closed` what badmin closed."""
     if uid == 0 and not cluster["root_jobs"]:
         raise request.Refused("root")
     queues = cluster["queues"]
@@ -25,6 +25,8 @@ def judge(cluster: dict, id: int, uid: int, gid: int, wish: dict) -> tuple:
         raise request.Refused("no_queue", name)
     user, queue = pwd.getpwuid(uid).pw_name, queues[name]
     _may_use(queue, name, user, bool(wish["mode"]))
+    if name in closed["queues"]:
+        raise request.Refused("queue_closed", name)
     job = Job(
         id=id,
         user=user,
@@ -34,13 +36,16 @@ def judge(cluster: dict, id: int, uid: int, gid: int, wish: dict) -> tuple:
         only_hosts=_hosts(cluster, wish["m"]),
         slots=request.slots(wish["n"]) if wish["n"] else 1,
         runlimit=_runlimit(queue, wish["W"]),
-        memlimit=request.memlimit(wish["M"], cluster["units"]) if wish["M"] else 0,
+        own_runlimit=bool(wish["W"]),
+        memlimit=_memlimit(queue, wish["M"], cluster["units"]),
         span=request.resource_requirement(wish["R"]),
+        resreq=" ".join(text.strip() for text in wish["R"]),
         submit_time=time.time(),
-        pend_reason=words.PENDING["new"],
+        stat="PSUSP" if wish["held"] else "PEND",
+        pend_reason="held" if wish["held"] else "new",
         **{key: value for key, value in wish.items() if key in PLAIN},
     )
-    if job.slots > scheduler.largest(cluster, job):
+    if job.slots > min(queue["max_slots"] or job.slots, scheduler.largest(cluster, job)):
         raise request.Refused("slots_too_many")
     return job, name == default
 
@@ -67,4 +72,13 @@ def _runlimit(queue: dict, text: str) -> int:
     hard = int(queue["runlimit_minutes"] * 60)
     if hard and asked > hard:
         raise request.Refused("runlimit_hard")
+    return asked or hard
+
+
+def _memlimit(queue: dict, text: str, unit: str) -> int:
+    """In KB; the queue's hard limit is also the default."""
+    hard = request.memlimit(str(queue["memlimit"]), unit) if queue["memlimit"] else 0
+    asked = request.memlimit(text, unit) if text else 0
+    if hard and asked > hard:
+        raise request.Refused("memlimit_hard")
     return asked or hard

@@ -1,25 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""bkill: by number only. What goes by name, queue or host ends jobs that nobody meant; nothing of ours asks for it."""
+"""bkill, and what bstop, bresume and brequeue share with it: jobs by number, or all that have a name, queue, host or user."""
 
 import sys
 
-from . import words
 from .cli import FAILED, Usage, job_ids, options
 from .protocol import LsfError, ask
 
-USAGE = "Usage: bkill [-h] [-V] [-s signal_value | signal_name] job_ID ... | 0"
+WHERE = {"J": "name", "q": "queue", "m": "host", "u": "user"}
 
 
-def main(argv: list, conf: dict) -> int:
-    found, rest = options(argv, "", "s")
-    if not rest:
-        raise Usage("Job ID must be specified.")
-    results = ask(conf, op="kill", ids=job_ids(rest), signal=_signal(found["s"]) if "s" in found else 0)["results"]
+def main(argv: list, context) -> int:
+    found, rest = options(argv, context)
+    signal = _signal(found["s"]) if "s" in found else 0
+    return act(context, "kill", found, rest, signal=signal, force="r" in found)
+
+
+def act(context, action: str, found: dict, rest: list, **more) -> int:
+    words = context.words
+    where = {WHERE[option]: value for option, value in found.items() if option in WHERE}
+    if not rest and not where:
+        raise Usage(words.NO_JOB_GIVEN)
+    results = ask(context.conf, op="act", action=action, ids=job_ids(rest), where=where, **more)["results"]
     if not results:
-        raise LsfError(words.NONE_FOUND["unfinished"])
+        raise LsfError(words.NOT_FOUND.format(found["J"]) if "J" in found else words.NONE_FOUND["unfinished"])
     code = 0
     for id, key in results:
-        text, reached = words.KILLED[key]
+        text, reached = words.ACTED[key]
         print(text.format(id), file=sys.stdout if reached else sys.stderr)
         code = code if reached else FAILED
     return code

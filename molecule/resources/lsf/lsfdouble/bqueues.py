@@ -4,56 +4,87 @@
 import sys
 
 from .cli import FAILED, options
-from .protocol import ask
+from .protocol import LsfError, ask
 
-USAGE = "Usage: bqueues [-h] [-V] [-w | -l] [queue_name ...]"
 POLICY = {"yes": "", "no": "NO_INTERACTIVE", "only": "ONLY_INTERACTIVE"}
 
 
-def main(argv: list, conf: dict) -> int:
-    found, names = options(argv, "w l", "")
-    answer = ask(conf, op="queues")
+def main(argv: list, context) -> int:
+    found, names = options(argv, context)
+    answer = ask(context.conf, op="queues")
     queues, code = answer["queues"], 0
     for name in [name for name in names if name not in queues]:
-        print(f"{name}: No such queue", file=sys.stderr)
+        print(context.words.REFUSED["no_queue"].format(name), file=sys.stderr)
         code = FAILED
-    shown = sorted((name for name in queues if name in names or not names), key=lambda name: -queues[name]["priority"])
+    shown = [name for name in queues if (name in names or not names) and _for(queues[name], found)]
+    if not shown and not names:
+        raise LsfError("No queue found")
+    shown.sort(key=lambda name: -queues[name]["priority"])
     if shown and "l" not in found:
-        print("QUEUE_NAME      PRIO STATUS          MAX JL/U JL/P JL/H NJOBS  PEND   RUN  SUSP ")
+        print(context.words.QUEUE_HEAD)
     for name in shown:
-        count = answer["counts"][name]
-        suspended = count["SSUSP"] + count["USUSP"]
-        total = count["PEND"] + count["RUN"] + suspended
+        row = _row(name, queues[name], answer, context.words)
         if "l" in found:
-            _long(name, queues[name], count, total)
+            _long(name, queues[name], row, context)
         else:
-            print(
-                f"{name:15.15s} {queues[name]['priority']:3d}  {'Open:Active':>12s}   {'-':>4s} {'-':>4s} {'-':>4s} {'-':>4s} "
-                f"{total:5d} {count['PEND']:5d} {count['RUN']:5d} {suspended:5d}"
-            )
+            print(context.words.QUEUE_ROW.format(**row))
     return code
 
 
-def _long(name: str, queue: dict, count: dict, total: int) -> None:
+def _for(queue: dict, found: dict) -> bool:
+    users = queue["users"]
+    return found.get("m") in (None, *queue["hosts"]) and (users == "all" or found.get("u") in (None, "all", *users))
+
+
+def _row(name: str, queue: dict, answer: dict, words) -> dict:
+    count, closed = answer["counts"][name], answer["closed"]
+    status = (
+        f"{'Closed' if name in closed['queues'] else 'Open'}:"
+        f"{words.QUEUE_INACTIVE if name in closed['inactive'] else 'Active'}"
+    )
+    suspended = count["SSUSP"] + count["USUSP"]
+    return {
+        "name": name, "priority": queue["priority"], "status": status,
+        "max": "-", "jlu": str(queue["jobs_per_user"] or "-"), "jlp": "-", "jlh": "-",
+        "total": count["PEND"] + count["RUN"] + suspended, "pend": count["PEND"], "run": count["RUN"],
+        "susp": suspended, "ssusp": count["SSUSP"], "ususp": count["USUSP"],
+    }  # fmt: skip
+
+
+def _long(name: str, queue: dict, row: dict, context) -> None:
+    words = context.words
     print(f"\nQUEUE: {name}")
     print(f"  -- {queue['description']}" + ("  This is the default queue." if queue["default"] else ""))
-    print("\nPARAMETERS/STATISTICS")
-    print("PRIO NICE STATUS          MAX JL/U JL/P JL/H NJOBS  PEND   RUN SSUSP USUSP  RSV PJOBS")
-    print(
-        f"{queue['priority']:3d}    0  Open:Active       -    -    -    - {total:5d} {count['PEND']:5d} {count['RUN']:5d} "
-        f"{count['SSUSP']:5d} {count['USUSP']:5d}    0 {count['PEND']:5d}"
-    )
-    for title, minutes in (
-        ("DEFAULT LIMITS", queue["default_runlimit"]),
-        ("MAXIMUM LIMITS", queue["runlimit_minutes"]),
+    print(f"\nPARAMETERS/STATISTICS\n{words.QUEUE_LONG_HEAD}\n{words.QUEUE_LONG_ROW.format(**row)}")
+    for line in words.QUEUE_MORE:
+        print(line)
+    hard = {"RUNLIMIT": _minutes(queue["runlimit_minutes"]), "MEMLIMIT": _memory(queue["memlimit"], context.conf)}
+    hard["TASKLIMIT"] = f" {queue['max_slots']}" if queue["max_slots"] else ""
+    for title, limits in (
+        ("DEFAULT LIMITS", {"RUNLIMIT": _minutes(queue["default_runlimit"])}),
+        ("MAXIMUM LIMITS", hard),
     ):
-        if minutes:
-            print(f"\n{title}:\n RUNLIMIT                \n {minutes:.1f} min")
+        if any(limits.values()):
+            print("\n" + title + ":" if words.QUEUE_LIMIT_TITLES else "")
+            for limit, text in limits.items():
+                if text:
+                    print(f" {limit:24s}\n{text}")
     print("\nSCHEDULING PARAMETERS")
     print("           r15s   r1m  r15m   ut      pg    io   ls    it    tmp    swp    mem")
-    for row in ("loadSched", "loadStop "):
-        print(f" {row}   -     -     -     -       -     -    -     -     -      -      -  ")
+    for line in ("loadSched", "loadStop "):
+        print(f" {line}   -     -     -     -       -     -    -     -     -      -      -  ")
     if POLICY[queue["interactive"]]:
         print(f"\nSCHEDULING POLICIES:  {POLICY[queue['interactive']]}")
-    users = "all users" if queue["users"] == "all" else " ".join(queue["users"])
+    users = words.ALL_USERS if queue["users"] == "all" else " ".join(queue["users"])
     print(f"\nUSERS: {users}\nHOSTS:  {' '.join(queue['hosts'])} ")
+
+
+def _minutes(minutes: float) -> str:
+    return f" {minutes:.1f} min" if minutes else ""
+
+
+def _memory(limit, conf: dict) -> str:
+    if not limit:
+        return ""
+    text = str(limit)
+    return f"  {text} {conf['LSF_UNIT_FOR_LIMITS'][0]}" if text.isdigit() else f"  {text}"

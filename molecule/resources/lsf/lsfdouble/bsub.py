@@ -4,34 +4,35 @@
 import os
 import sys
 
-from . import words
 from .cli import Usage, complain
+from .faults import BANNER, ESUB
 from .protocol import Conversation, LsfError
 
-USAGE = """Usage: bsub [-h] [-V] [-I | -Ip | -Is | -K] [-J job_name] [-Jd job_description] [-q queue_name] [-P project_name]
-            [-n min_tasks[,max_tasks]] [-R "res_req"]... [-m "host_name..."] [-M mem_limit] [-W [hour:]minute]
-            [-o out_file | -oo out_file] [-e err_file | -eo err_file] [-cwd dir] command [argument ...]"""
-
 INTERACTIVE = {"I", "Ip", "Is"}
+FLAGS = {"K", "r", "rn", "H"}
 VALUED = {"J", "Jd", "q", "P", "n", "R", "m", "M", "W", "o", "oo", "e", "eo", "cwd"}
 
 
-def main(argv: list, conf: dict) -> int:
+def main(argv: list, context) -> int:
+    words = context.words
+    if (esub := context.hit("esub")) is not None:
+        complain(esub.get("text", ESUB))
+        return 0
     try:
-        found, command = parse(argv)
+        found, command = parse(argv, words)
         if command:
             script = " ".join(command)
         else:
             script = _stdin()
-            found = embedded(script) | found  # the command line wins
+            found = embedded(script, words) | found  # the command line wins
         if not script.strip():
             raise LsfError(words.REFUSED["no_command"])
-        return Submission(found, script, bool(command), conf).run()
+        return Submission(found, script, bool(command), context).run()
     except LsfError as error:
         return complain(f"{error}. Job not submitted.")
 
 
-def parse(argv: list) -> tuple:
+def parse(argv: list, words) -> tuple:
     """(options, command): options end at the first word that is none. -R may come several times."""
     found, at = {}, 0
     while at < len(argv) and argv[at].startswith("-"):
@@ -39,21 +40,25 @@ def parse(argv: list) -> tuple:
         at += 1
         if name in INTERACTIVE:
             found["mode"] = name
-        elif name == "K":
-            found["K"] = True
+        elif name in FLAGS:
+            found[name] = True
         elif name == "h":
             raise Usage("")
         elif name not in VALUED:
-            raise Usage(f"bsub: illegal option -- {name}")
+            raise _wrong(words, words.ILLEGAL_OPTION.format(name=name))
         elif at == len(argv):
-            raise Usage(f"bsub: option requires an argument -- {name}")
+            raise _wrong(words, f"bsub: option requires an argument -- {name}")
         else:
             found[name] = [*found.get("R", []), argv[at]] if name == "R" else argv[at]
             at += 1
     return found, argv[at:]
 
 
-def embedded(script: str) -> dict:
+def _wrong(words, text: str) -> Exception:
+    return Usage(text) if words.OPTION_ERROR_WITH_USAGE else LsfError(text + "\n")
+
+
+def embedded(script: str, words) -> dict:
     """The options of a script's #BSUB lines, which must begin their line."""
     import shlex
 
@@ -61,7 +66,7 @@ def embedded(script: str) -> dict:
     for line in script.splitlines():
         if line.startswith("#") and line[1:].lstrip(" \t").startswith(("BSUB ", "BSUB\t")):
             argv += shlex.split(line.lstrip("# \t")[4:], comments=True)
-    return parse(argv)[0]
+    return parse(argv, words)[0]
 
 
 def _stdin() -> str:
@@ -76,8 +81,8 @@ def _stdin() -> str:
 
 
 class Submission:
-    def __init__(self, found: dict, script: str, on_line: bool, conf: dict):
-        self.conf, self.script = conf, script
+    def __init__(self, found: dict, script: str, on_line: bool, context):
+        self.context, self.conf, self.script = context, context.conf, script
         self.waits, self.mode = "K" in found, found.get("mode", "")
         if self.waits and self.mode:
             raise Usage("")
@@ -103,6 +108,8 @@ class Submission:
             "from_host": os.uname().nodename,
             "cwd": os.path.join(_folder(), found.get("cwd", "")).rstrip("/") or "/",
             "umask": mask,
+            "rerunnable": "r" in found,
+            "held": "H" in found,
             "mode": self.mode,
             "tty": os.isatty(0) and os.isatty(1),
         }
@@ -123,13 +130,17 @@ class Submission:
         answer = conversation.answer()
         conversation.close()
         if "refused" in answer:
-            raise LsfError(words.REFUSED[answer["refused"]].format(*answer["values"]))
+            raise LsfError(self.context.words.REFUSED[answer["refused"]].format(*answer["values"]))
         queue = (
             f"default queue <{answer['queue']}>"
             if answer["default"] and not self.wish["q"]
             else f"queue <{answer['queue']}>"
         )
-        to = sys.stderr if os.environ.get("BSUB_STDERR") else sys.stdout
+        to = sys.stdout
+        if os.environ.get("BSUB_STDERR") or self.context.hit("stderr") is not None:
+            to = sys.stderr
+        if (banner := self.context.hit("banner")) is not None:
+            print(banner.get("text", BANNER), file=to)
         print(f"Job <{answer['id']}> is submitted to {queue}.", file=to, flush=True)
         if self.mode or self.waits:
             print("<<Waiting for dispatch ...>>", file=sys.stderr, flush=True)

@@ -3,8 +3,10 @@
 
 import os
 import sys
+import time
+from importlib import import_module
 
-from . import words
+from . import faults, fields, words
 from .protocol import LsfError, read_conf
 
 FAILED = 255
@@ -14,13 +16,59 @@ class Usage(Exception):
     """A wrong option: the text, then the usage."""
 
 
-def run(command, usage: str) -> None:
+class Context:
+    """What a command knows of its surroundings: lsf.conf, the personality, the fault switches."""
+
+    def __init__(self, name: str):
+        self.name, self.conf = name, read_conf()
+        self.words = words.of(self.conf["LSF_DOUBLE_PERSONALITY"])
+        self.faults = faults.Switches(self.conf["LSB_SHAREDIR"])
+        self.on = self.faults.on()
+
+    def hit(self, fault: str) -> dict | None:
+        """The switch's values when it is on for this command and user."""
+        if fault not in self.on:
+            return None
+        values = self.faults.values(fault)
+        if values is None or values.get("command", self.name) != self.name:
+            return None
+        if "user" in values:
+            import pwd
+
+            return values if pwd.getpwuid(os.getuid()).pw_name == values["user"] else None
+        return values
+
+    def suffer(self) -> None:
+        """The faults that come before a command has done anything."""
+        if (clock := self.hit("clock")) is not None:
+            fields.wrong_by = clock["seconds"]
+        while self.hit("hang") is not None:
+            time.sleep(0.2)
+        if (wait := self.hit("wait")) is not None:
+            print("Cannot connect to LSF. Please wait ...", file=sys.stderr, flush=True)
+            time.sleep(wait.get("seconds", 1))
+        tries = 0
+        while self.hit("lim") is not None:
+            if self.name == "lsid" and tries:
+                print(self.words.VERSION + "\n", flush=True)
+                raise LsfError("ls_getclustername(): LIM is down; try later")
+            time.sleep(float(self.conf["LSB_API_CONNTIMEOUT"]))
+            tries += 1
+            if self.name != "lsid":
+                print(self.words.LIM_AWAY, file=sys.stderr, flush=True)
+
+
+def run(name: str) -> None:
+    usage = words.Lsf10.USAGE[name]
     try:
+        context = Context(name)
+        usage = context.words.USAGE[name]
         if sys.argv[1:2] == ["-V"]:
-            print(words.VERSION, file=sys.stderr)
+            print(context.words.VERSION, file=sys.stdout if context.words.VERSION_ON_STDOUT else sys.stderr)
             code = 0
         else:
-            code = command(sys.argv[1:], read_conf())
+            context.suffer()
+            code = import_module("lsfdouble." + name).main(sys.argv[1:], context)
         sys.stdout.flush()
     except Usage as wrong:
         code = complain(*filter(None, wrong.args), usage)
@@ -39,10 +87,11 @@ def complain(*lines: str) -> int:
     return FAILED
 
 
-def options(argv: list, flags: str, valued: str) -> tuple:
+def options(argv: list, context: Context) -> tuple:
     """({option: value or True}, rest). LSF's options are words after one dash, and may stand after job numbers too.
-    A list of values: options given more than once are the caller's matter, the last one wins here."""
-    flags, valued, found, rest = flags.split(), valued.split(), {}, []
+    Of an option given more than once the last one wins."""
+    flags, valued = (known.split() for known in context.words.OPTIONS[context.name])
+    found, rest = {}, []
     arguments = iter(argv)
     for word in arguments:
         name = word[1:]
@@ -57,7 +106,8 @@ def options(argv: list, flags: str, valued: str) -> tuple:
         elif name == "h":
             raise Usage("")
         else:
-            raise Usage(f"invalid option -- '{name}'")
+            letter = next((letter for letter in name if letter not in flags + valued + ["W"]), name)
+            raise Usage(context.words.UNKNOWN_OPTION.format(name=name, letter=letter, command=context.name))
     return found, rest
 
 

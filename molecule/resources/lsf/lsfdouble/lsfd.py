@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`lsfd master` and `lsfd server [--host NAME]`, in the foreground, logging to stderr."""
+"""`lsfd master` and `lsfd server [--host NAME]`, in the foreground, logging to stderr; `lsfd fault ...` turns fault switches."""
 
 import os
 import sys
@@ -21,7 +21,13 @@ def main(argv: list) -> None:
             from . import server
 
             server.main(conf, argv[2] if argv[1:] else os.uname().nodename)
+        elif argv[:1] == ["fault"]:
+            from . import faults
+
+            print(faults.main(faults.Switches(conf["LSB_SHAREDIR"]), argv[1:]))
         else:
-            sys.exit("Usage: lsfd master | lsfd server [--host NAME]")
+            sys.exit("Usage: lsfd master | lsfd server [--host NAME] | lsfd fault ...")
+    except (LsfError, OSError) as error:
+        sys.exit(f"lsfd: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

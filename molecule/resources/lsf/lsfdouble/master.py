@@ -3,130 +3,94 @@
 
 import os
 import pwd
-import selectors
-import signal
-import socket
-import sys
 import time
 from dataclasses import asdict
 
-from . import admission, request, scheduler
+from . import admission, request, scheduler, words
+from .control import Control
+from .faults import Switches
+from .history import History
+from .hub import Hub, Peer
 from .jobs import Job, Store
-from .protocol import SOCKET, Lines, at_path, encode, peer_ids, read_cluster
+from .log import log
+from .protocol import read_cluster
 
-CLIENT_OPS = {"submit", "wait", "jobs", "kill", "queues", "hosts", "server"}
+CLIENT_OPS = {"submit", "wait", "jobs", "act", "queues", "hosts", "admin", "server"}
 SERVER_OPS = {"alive", "started", "ended"}  # only from who was let in as a server
-LADDER = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-
-
-class Peer:
-    """A connection: a client's, or (once it said so) a server's."""
-
-    def __init__(self, connection):
-        self.connection, self.lines, self.unsent = connection, Lines(), b""
-        _, self.uid, self.gid = peer_ids(connection)
-        self.host = ""  # a server's
-        self.waits_for = 0  # a client of -K or -I: the job whose end it wants to hear of
-        self.last_seen = time.time()
-
-    def send(self, **message) -> None:
-        self.unsent += encode(message)
-        self.flush()
-
-    def flush(self) -> None:
-        """Send what fits; the rest waits for the next tick. A peer that is gone is found out by its read."""
-        try:
-            while self.unsent:
-                self.unsent = self.unsent[self.connection.send(self.unsent) :]
-        except OSError:
-            pass
 
 
 class Master:
     def __init__(self, conf: dict):
         self.conf, self.cluster = conf, read_cluster(conf)
-        self.work = conf["LSB_SHAREDIR"]
-        self.store = Store(self.work, self.cluster["first_job_id"])
+        work = conf["LSB_SHAREDIR"]
+        self.words = words.of(self.cluster["personality"])
+        self.store = Store(work, self.cluster["first_job_id"])
         self.jobs = self.store.jobs
-        self.peers, self.servers, self.lost = set(), {}, {}  # lost: host -> since when silent
+        self.servers, self.lost = {}, {}  # host -> its peer; host -> since when silent
         self.started = time.time()
-        self.selector = selectors.DefaultSelector()
-        self.listener = socket.socket(socket.AF_UNIX)
+        self.faults = Switches(work)
+        self.history = History(work)
+        self.hub = Hub(work, self.receive, self.gone)
+        self.control = Control(self.cluster, self.words, self.history, self.reach, self.tell_end)
 
     def run(self) -> None:
-        path = f"{self.work}/{SOCKET}"
-        if os.path.exists(path):
-            os.unlink(path)
-        at_path(self.listener.bind, path)
-        os.chmod(path, 0o666)
-        self.listener.listen(128)
-        self.listener.setblocking(False)
-        self.selector.register(self.listener, selectors.EVENT_READ)
+        self.hub.listen()
         log(f"cluster {self.cluster['cluster']}: {len(self.jobs)} jobs known, next number {self.store.next_id}")
         due = 0.0
         while True:
-            for key, _ in self.selector.select(max(0.0, due - time.monotonic())):
-                if key.fileobj is self.listener:
-                    self._accept()
-                else:
-                    self._read(key.data)
+            if self.faults.values("mbatchd") is not None:
+                self._be_away()
+            self.hub.turn(max(0.0, due - time.monotonic()))
             if time.monotonic() >= due:
                 self.tick(time.time())
                 due = time.monotonic() + self.cluster["dispatch_interval"]
             self.store.save()
 
+    def _be_away(self) -> None:
+        """The fault mbatchd: as if it had died, and later been started again."""
+        log("the fault mbatchd: away")
+        self.hub.close()
+        self.servers.clear()
+        while self.faults.values("mbatchd") is not None:
+            time.sleep(0.1)
+        self.lost.clear()
+        self.started = time.time()
+        self.hub.listen()
+        log("the fault mbatchd: back")
+
     # -- connections
 
-    def _accept(self) -> None:
-        connection, _ = self.listener.accept()
-        connection.setblocking(False)
-        peer = Peer(connection)
-        self.peers.add(peer)
-        self.selector.register(connection, selectors.EVENT_READ, peer)
+    def receive(self, peer: Peer, message: dict) -> None:
+        operation = message.pop("op")
+        if operation not in (SERVER_OPS if peer.host else CLIENT_OPS):
+            raise ValueError(operation)
+        getattr(self, "on_" + operation)(peer, **message)
 
-    def _read(self, peer: Peer) -> None:
-        try:
-            data = peer.connection.recv(1 << 18)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            return self._drop(peer)
-        peer.last_seen = time.time()
-        try:
-            for message in peer.lines.feed(data):
-                operation = message.pop("op")
-                if operation not in (SERVER_OPS if peer.host else CLIENT_OPS):
-                    raise ValueError(operation)
-                getattr(self, "on_" + operation)(peer, **message)
-        except (ValueError, TypeError, KeyError) as error:  # not one of our clients: answer nothing
-            log(f"bad request of uid {peer.uid}: {error!r}")
-            self._drop(peer)
-
-    def _drop(self, peer: Peer) -> None:
-        if peer not in self.peers:
-            return
-        self.peers.discard(peer)
-        self.selector.unregister(peer.connection)
-        peer.connection.close()
+    def gone(self, peer: Peer) -> None:
         if peer.host and self.servers.get(peer.host) is peer:
             del self.servers[peer.host]
             self.lost[peer.host] = peer.last_seen
             log(f"{peer.host} is lost")
         job = self.jobs.get(peer.waits_for)
-        if job and job.mode and job.stat == "PEND" and not job.hosts:  # bsub -I was ended while it waited
-            self._end(job, 130)
+        if job and job.mode and job.waiting:  # bsub -I was ended while it waited
+            self.control.end(job, 130)
 
     # -- clients
 
     def on_submit(self, peer: Peer, job: dict, script: str, env: dict) -> None:
         try:
-            job, is_default = admission.judge(self.cluster, self.store.next_id, peer.uid, peer.gid, job)
+            job, is_default = admission.judge(
+                self.cluster, self.store.closed, self.store.next_id, peer.uid, peer.gid, job
+            )
         except request.Refused as refusal:
             return peer.send(refused=refusal.key, values=refusal.values)
         self.store.add(job, script, env)
+        self.history.add(job, "new", job=asdict(job))
         log(f"job {job.id} of {job.user} for queue {job.queue}: {job.slots} slots")
+        cut = self.faults.hits("cut", user=job.user)
+        if cut is not None:
+            self.faults.used("cut")
+            return self.hub.drop(peer) if cut.get("how") else None
         peer.send(id=job.id, queue=job.queue, default=is_default)
 
     def on_wait(self, peer: Peer, id: int) -> None:
@@ -142,56 +106,74 @@ class Master:
             found = [self.jobs[id] for id in ids if id in self.jobs]
         else:
             found = [job for job in self.jobs.values() if user in ("all", job.user) and (finished or job.unfinished)]
-        peer.send(jobs=[self._view(job) for job in found], missing=[id for id in ids if id not in self.jobs])
+        shown = [job for job in found if not self._missing(job)]
+        if len(shown) < len(found):
+            self.faults.used("missing")
+        known = {job.id for job in shown}
+        peer.send(jobs=[self._view(job) for job in shown], missing=[id for id in ids if id not in known])
 
-    def on_kill(self, peer: Peer, ids: list, signal: int) -> None:
-        """bkill: without a signal the ladder. [0] stands for all of the caller's own, as in LSF."""
-        if ids == [0]:
-            ids = [job.id for job in self.jobs.values() if job.unfinished and job.uid == peer.uid]
-        peer.send(results=[[id, self._kill(self.jobs.get(id), peer.uid, signal)] for id in ids])
-
-    def _kill(self, job: Job, uid: int, number: int) -> str:
-        if job is None:
-            return "unknown"
-        if uid not in (0, job.uid):
-            return "denied"
-        if not job.unfinished:
-            return "finished"
-        if number:
-            return "signaled" if self._signal(job, number) else "not_started"
-        job.term_reason = job.term_reason or ("TERM_OWNER" if uid == job.uid else "TERM_ADMIN")
-        if job.stat == "PEND" and not job.hosts:
-            self._end(job, 130)
-        elif not job.kill_time:
-            job.kill_time = time.time()
-            self._climb(job, job.kill_time)
-        return "terminating"
+    def on_act(self, peer: Peer, action: str, ids: list, where: dict, signal: int = 0, force: bool = False) -> None:
+        """bkill, bstop, bresume, brequeue: on jobs by number, or ([0] or none) on all that agree with `where`."""
+        acts = {
+            "kill": lambda job: self.control.kill(job, peer.uid, signal, force),
+            "stop": lambda job: self.control.stop(job, peer.uid),
+            "resume": lambda job: self.control.resume(job, peer.uid),
+            "requeue": lambda job: self.control.requeue(job, peer.uid),
+        }
+        if any(ids):
+            chosen = [(id, self.jobs.get(id)) for id in ids]
+        else:
+            user = where.get("user") or pwd.getpwuid(peer.uid).pw_name
+            agreeing = [job for job in self.jobs.values() if user in ("all", job.user) and job.agrees(where)]
+            chosen = [(job.id, job) for job in agreeing if job.unfinished]
+            if not ids and action == "kill":  # by name without 0: the finished ones are spoken of, too
+                chosen = [(job.id, job) for job in sorted(agreeing, key=lambda job: (not job.unfinished, -job.id))]
+                chosen = chosen if any(job.unfinished for _, job in chosen) or "name" in where else []
+        peer.send(results=[[id, acts[action](job)] for id, job in chosen])
 
     def on_queues(self, peer: Peer) -> None:
         counts = {name: {"PEND": 0, "RUN": 0, "USUSP": 0, "SSUSP": 0} for name in self.cluster["queues"]}
         for job in self.jobs.values():
-            if job.unfinished:
+            if job.unfinished and job.stat != "ZOMBI":
                 counts[job.queue]["PEND" if job.stat == "PSUSP" else job.stat] += job.slots
-        peer.send(queues=self.cluster["queues"], counts=counts)
+        peer.send(queues=self.cluster["queues"], counts=counts, closed=self.store.closed)
 
     def on_hosts(self, peer: Peer) -> None:
-        free = scheduler.free_slots(self.cluster, self.jobs.values())
-        peer.send(
-            hosts=[
-                {"name": name, "slots": host["slots"], "used": host["slots"] - free[name], "status": self._status(name)}
-                for name, host in self.cluster["hosts"].items()
-            ]
-        )
+        used = {name: {"RUN": 0, "USUSP": 0, "SSUSP": 0} for name in self.cluster["hosts"]}
+        for job in self.jobs.values():
+            if job.stat in scheduler.OCCUPYING or (job.stat == "PEND" and job.hosts):
+                for name, count in job.hosts:
+                    used[name]["RUN" if job.stat == "PEND" else job.stat] += count
+        hosts = [
+            {"name": name, "slots": host["slots"], "used": used[name], "away": not self._answers(name)}
+            for name, host in self.cluster["hosts"].items()
+        ]
+        peer.send(hosts=hosts, closed=self.store.closed["hosts"])
+
+    def on_admin(self, peer: Peer, kind: str, names: list, closed: bool) -> None:
+        """badmin: open or close queues, make them (in)active, open or close hosts. Results: [[name, "" or what is wrong], ...]."""
+        known, results = self.cluster["hosts" if kind == "hosts" else "queues"], []
+        for name in names:
+            if peer.uid not in (0, os.geteuid()):
+                results.append([name, "denied"])
+            elif name not in known:
+                results.append([name, "unknown"])
+            else:
+                now = set(self.store.closed[kind]) - {name} | ({name} if closed else set())
+                self.store.closed[kind] = sorted(now)
+                results.append([name, ""])
+        peer.send(results=results)
 
     # -- servers
 
     def on_server(self, peer: Peer, host: str, holds: list) -> None:
-        """A server's greeting, with the jobs it holds. What we thought was there and is not, is over or was never begun."""
+        """A server's greeting, with the jobs it holds. What we thought was there and is not, is over or was never begun;
+        what is there and should not be (bkill -r, a job run again elsewhere) is ended."""
         if peer.uid not in (0, os.geteuid()) or host not in self.cluster["hosts"]:
             log(f"refused a server: uid {peer.uid}, host {host}")
-            return self._drop(peer)
+            return self.hub.drop(peer)
         if old := self.servers.pop(host, None):
-            self._drop(old)
+            self.hub.drop(old)
         peer.host, self.servers[host] = host, peer
         self.lost.pop(host, None)
         log(f"{host} is here with {len(holds)} jobs")
@@ -200,99 +182,117 @@ class Master:
                 if job.stat == "PEND":
                     job.hosts = []
                 else:
-                    self._end(job, 255)  # the host was restarted under it
+                    self.control.finished(job, 255, 0.0)  # the host was restarted under it
+        for id in holds:
+            if not self._belongs(self.jobs.get(id), host):
+                peer.send(do="signal", id=id, signal=9)
 
     def on_alive(self, peer: Peer) -> None:
-        """A heartbeat: `_read` noted the time."""
+        """A heartbeat: the hub noted the time."""
 
-    def on_started(self, peer: Peer, id: int, pid: int) -> None:
+    def on_started(self, peer: Peer, id: int, pid: int, home: str = "", cwd: str = "") -> None:
         job = self.jobs.get(id)
-        if job and job.stat == "PEND":
-            job.stat, job.pid, job.start_time, job.pend_reason = "RUN", pid, time.time(), ""
-            log(f"job {id} runs on {peer.host}, process {pid}")
+        if self._belongs(job, peer.host) and job.stat == "PEND":
+            self.control.started(job, pid, home, cwd)
 
     def on_ended(self, peer: Peer, id: int, code: int, cpu: float) -> None:
         job = self.jobs.get(id)
-        if job and job.unfinished:
-            job.start_time = job.start_time or time.time()
-            job.cpu = cpu
-            self._end(job, code)
+        if self._belongs(job, peer.host):
+            self.control.finished(job, code, cpu)
         peer.send(do="forget", id=id)
+
+    @staticmethod
+    def _belongs(job, host: str) -> bool:
+        return bool(job and job.unfinished and job.hosts and job.hosts[0][0] == host)
 
     # -- time
 
     def tick(self, now: float) -> None:
-        for peer in list(self.peers):
-            peer.flush()
-        alive = {host for host in self.servers if not self._silent(host, now)}
-        starts, reasons = scheduler.schedule(self.cluster, self.jobs.values(), alive)
-        for id, reason in reasons.items():
-            self.jobs[id].pend_reason = reason
+        self.hub.flush()
+        alive = {host for host in self.servers if self._here(host)}
+        starts, reasons = scheduler.schedule(self.cluster, self.jobs.values(), alive, self.store.closed)
+        for id, (reason, hosts) in reasons.items():
+            self.jobs[id].pend_reason, self.jobs[id].pend_hosts = reason, hosts
         for id, hosts in starts.items():
             self.jobs[id].hosts = [list(pair) for pair in hosts]
         self.store.save()  # before a server hears of it: a job must not be started twice
         for id, hosts in starts.items():
             job = self.jobs[id]
+            self.history.add(job, "dispatch", hosts=job.hosts)
             self.servers[hosts[0][0]].send(do="start", job=asdict(job), **self.store.payload(job))
+        forgotten = self.faults.values("forgotten")
         for job in list(self.jobs.values()):
-            if job.stat == "RUN":
-                self._limit(job, now)
-            if job.unfinished and job.kill_time:
-                self._climb(job, now)
-            if not job.unfinished and now - job.end_time > self.cluster["clean_period"]:
+            if job.unfinished:
+                self._watch(job, now)
+            elif now - job.end_time > self.cluster["clean_period"] or (
+                forgotten is not None and forgotten.get("job", job.id) == job.id
+            ):
                 self.store.forget(job)
 
-    def _limit(self, job: Job, now: float) -> None:
-        """The run limit: SIGUSR2 as a warning, and the ladder when that was not heeded."""
-        if not job.runlimit or job.kill_time or now < job.start_time + job.runlimit:
-            return
-        if not job.limit_time:
-            if self._signal(job, signal.SIGUSR2):
-                job.limit_time, job.term_reason = now, "TERM_RUNLIMIT"
-        elif now > job.limit_time + self.cluster["runlimit_grace"]:
-            job.kill_time = now
+    def _watch(self, job: Job, now: float) -> None:
+        """One unfinished job's timers and the faults that are about it."""
+        silent = job.stat in scheduler.OCCUPYING and not self._here(job.hosts[0][0], now)
+        if silent != job.unknown:
+            job.unknown = silent
+            self.history.add(job, "unknown" if silent else "known", **({"stat": "UNKWN"} if silent else {}))
+        if silent and job.rerunnable:
+            self.control.rerun(job)
+        if job.stat == "SSUSP" and job.resume_time and now > job.resume_time + self.cluster["dispatch_interval"]:
+            self.control.proceed(job)
+        if job.stat in ("RUN", "SSUSP"):
+            self._faults_of(job)
+        if job.stat == "RUN":
+            self.control.limit(job, now)
+        if job.kill_time:
+            self.control.climb(job, now)
 
-    def _climb(self, job: Job, now: float) -> None:
-        """SIGINT, SIGTERM, SIGKILL, one interval apart; a rung waits while the job's host is away."""
-        due = job.kill_time + job.kill_rung * self.cluster["terminate_interval"]
-        if job.kill_rung < len(LADDER) and now >= due and self._signal(job, LADDER[job.kill_rung]):
-            job.kill_rung += 1
+    def _faults_of(self, job: Job) -> None:
+        about = {"job": job.id, "host": job.hosts[0][0]}
+        suspended = self.faults.hits("suspended", **about) is not None
+        if job.stat == "RUN" and suspended:
+            self.control.suspend(job)
+        elif job.stat == "SSUSP" and job.susp_reason == "load" and not suspended:
+            self.control.proceed(job)
+        if not job.requeue and not job.mode and self.faults.hits("requeue", **about) is not None:
+            self.faults.used("requeue")
+            self.control.move(job)
 
-    def _signal(self, job: Job, number: int) -> bool:
-        server = self.servers.get(job.hosts[0][0]) if job.hosts and job.stat != "PEND" else None
-        if server:
-            server.send(do="signal", id=job.id, signal=int(number))
-        return bool(server)
+    def reach(self, host: str):
+        """The host's server, None while it does not answer."""
+        return self.servers.get(host) if self._here(host) else None
 
-    def _end(self, job: Job, code: int) -> None:
-        job.end(code, time.time())
-        log(f"job {job.id} {job.stat} with {code} {job.term_reason}")
-        for peer in self.peers:
+    def tell_end(self, job: Job) -> None:
+        for peer in self.hub.peers:
             if peer.waits_for == job.id:
-                peer.send(ended=True, code=code, started=bool(job.start_time))
+                peer.send(ended=True, code=job.exit_code, started=bool(job.start_time))
 
     # -- views
 
-    def _silent(self, host: str, now: float) -> bool:
+    def _here(self, host: str, now: float = 0) -> bool:
+        """Whether the host's server was heard of within `unknown_after`; a connection that broke a moment ago counts."""
+        if self.faults.hits("unknown", host=host) is not None:
+            return False
         peer = self.servers.get(host)
         last = peer.last_seen if peer else self.lost.get(host, self.started)
-        return now - last > self.cluster["unknown_after"]
+        return (now or time.time()) - last <= self.cluster["unknown_after"]
 
-    def _status(self, host: str) -> str:
-        return "ok" if host in self.servers and not self._silent(host, time.time()) else "unavail"
+    def _answers(self, host: str) -> bool:
+        return (host in self.servers or host in self.lost) and self._here(host)
+
+    def _missing(self, job: Job) -> bool:
+        return job.unfinished and self.faults.hits("missing", job=job.id, user=job.user) is not None
 
     def _view(self, job: Job) -> dict:
-        """What bjobs sees: the record, but UNKWN while the job's host is silent."""
+        """What bjobs sees: the record, with reasons in words, and UNKWN while the job's host is silent."""
         view = asdict(job)
+        reason = self.words.PENDING.get(job.pend_reason, job.pend_reason)
+        view["pend_reason"] = reason.format(self.words.hosts(job.pend_hosts)) if job.waiting else ""
+        view["susp_reason"] = self.words.SUSPENDED.get(job.susp_reason, "") if job.stat in ("USUSP", "SSUSP") else ""
         if job.stat == "PEND":
             view["hosts"] = []
-        elif job.unfinished and self._silent(job.hosts[0][0], time.time()):
+        elif job.stat in scheduler.OCCUPYING and not self._here(job.hosts[0][0]):
             view["stat"] = "UNKWN"
         return view
-
-
-def log(text: str) -> None:
-    print(time.strftime("%b %d %H:%M:%S"), "mbatchd:", text, file=sys.stderr, flush=True)
 
 
 def main(conf: dict) -> None:

@@ -35,7 +35,7 @@ def shepherd(job: dict, script: str, env: dict, host: str, record: int) -> None:
         os.umask(job["umask"])
         spool = _spool(job, script, env["HOME"])
         run = _interactive if job["mode"] else _batch
-        code, cpu = run(job, spool, env, host, lambda pid: _say(record, pid=pid))
+        code, cpu = run(job, spool, env, host, lambda pid: _say(record, pid=pid, home=env["HOME"], cwd=cwd))
         if not job["mode"]:
             report.write(job, script, host, env["HOME"], cwd, spool, code, cpu)
         _sweep(spool)

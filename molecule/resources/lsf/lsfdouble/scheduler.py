@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which pending job goes where, and why the others wait: pure functions over the master's picture of the cluster."""
 
-from . import words
-
 OCCUPYING = {"RUN", "USUSP", "SSUSP"}
 
 
@@ -30,8 +28,10 @@ def place(job, candidates: dict) -> list:
     return chosen if left == 0 else []
 
 
-def schedule(cluster: dict, jobs, alive: set) -> tuple:
-    """One cycle: ({job id: hosts}, {job id: pending reason}), by queue priority, then first come, first served."""
+def schedule(cluster: dict, jobs, alive: set, closed: dict) -> tuple:
+    """One cycle: ({job id: hosts}, {job id: (pending reason, hosts it is about)}), by queue priority, then first come, first served.
+    `closed` names what badmin closed: hosts, and inactive queues.
+    """
     jobs = list(jobs)
     free = free_slots(cluster, jobs)
     using = {}  # (queue, user) -> jobs started
@@ -43,27 +43,30 @@ def schedule(cluster: dict, jobs, alive: set) -> tuple:
     for job in sorted(waiting, key=lambda job: (-cluster["queues"][job.queue]["priority"], job.id)):
         queue = cluster["queues"][job.queue]
         names = eligible(cluster, job)
-        up = {name: max(0, free[name]) for name in names if name in alive}
+        up = {name: max(0, free[name]) for name in names if name in alive and name not in closed["hosts"]}
         limit, used = queue["jobs_per_user"], using.get((job.queue, job.user), 0)
-        if limit and used >= limit:
-            reasons[job.id] = words.PENDING["user_limit"]
+        if job.queue in closed["inactive"]:
+            reasons[job.id] = ("queue_inactive", len(names))
+        elif limit and used >= limit:
+            reasons[job.id] = ("user_limit", len(names))
         elif not up:
-            reasons[job.id] = words.PENDING["unreachable"].format(words.hosts(len(names)))
+            shut = names and all(name in closed["hosts"] for name in names)
+            reasons[job.id] = ("host_closed" if shut else "unreachable", len(names))
         elif chosen := place(job, up):
             starts[job.id] = chosen
             using[job.queue, job.user] = used + 1
             for name, count in chosen:
                 free[name] -= count
         else:
-            key = "full" if not any(up.values()) else "span" if job.span else "slots"
-            reasons[job.id] = words.PENDING[key].format(words.hosts(len(up)))
+            reasons[job.id] = ("full" if not any(up.values()) else "span" if job.span else "slots", len(up))
     return starts, reasons
 
 
 def eligible(cluster: dict, job) -> list:
-    """Hosts that the queue and the job's own -m allow."""
+    """Hosts that the queue and the job's own -m allow; the one it was taken from only when there is no other."""
     allowed = cluster["queues"][job.queue]["hosts"]
-    return [name for name in allowed if not job.only_hosts or name in job.only_hosts]
+    names = [name for name in allowed if not job.only_hosts or name in job.only_hosts]
+    return [name for name in names if name != job.avoid] or names
 
 
 def largest(cluster: dict, job) -> int:

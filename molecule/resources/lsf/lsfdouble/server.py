@@ -11,6 +11,7 @@ import sys
 import time
 
 from . import res
+from .log import log
 from .protocol import SOCKET, Lines, at_path, encode, read_cluster
 
 
@@ -57,7 +58,7 @@ class Server:
             return connection.close()
         self.master, self.lines, self.told = connection, Lines(), {}
         self._send(op="server", host=self.host, holds=self._ids())
-        log(self.host, "connected")
+        self._log("connected")
 
     def _send(self, **message) -> None:
         if self.master:
@@ -70,7 +71,7 @@ class Server:
         if self.master:
             self.master.close()
             self.master = None
-            log(self.host, "the master is gone")
+            self._log("the master is gone")
 
     def _read(self) -> None:
         try:
@@ -86,8 +87,9 @@ class Server:
 
     def do_start(self, job: dict, script: str, env: dict) -> None:
         id = job["id"]
-        record = os.open(self._path(id), os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-        fcntl.flock(record, fcntl.LOCK_EX)  # shared with the child, which keeps it
+        record = os.open(self._path(id), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        fcntl.flock(record, fcntl.LOCK_EX)  # shared with the child, which keeps it as an earlier run of the job did
+        os.ftruncate(record, 0)
         if os.fork() == 0:
             self.master.close()
             self.woken.close()
@@ -95,14 +97,14 @@ class Server:
             res.shepherd(job, script, env, self.host, record)
         os.close(record)
         self.told[id] = 0
-        log(self.host, f"job {id} of uid {job['uid']} begins")
+        self._log(f"job {id} of uid {job['uid']} begins")
 
     def do_signal(self, id: int, signal: int) -> None:
         lines, alive = self._record(id)
         if alive and lines and "pid" in lines[0]:
             try:
                 os.killpg(lines[0]["pid"], signal)
-                log(self.host, f"job {id} gets signal {signal}")
+                self._log(f"job {id} gets signal {signal}")
             except ProcessLookupError:
                 pass
 
@@ -150,9 +152,8 @@ class Server:
         except ChildProcessError:
             pass
 
-
-def log(host: str, text: str) -> None:
-    print(time.strftime("%b %d %H:%M:%S"), f"sbatchd on {host}:", text, file=sys.stderr, flush=True)
+    def _log(self, text: str) -> None:
+        log(text, f"sbatchd on {self.host}")
 
 
 def main(conf: dict, host: str) -> None:
