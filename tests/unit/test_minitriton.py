@@ -223,7 +223,7 @@ def test_a_node_is_made_anew_when_what_it_is_made_of_changed(environ):
 def test_the_specification_fits_together():
     spec = yaml.safe_load(cluster.SPEC.read_text())
     services_used = {service for node in spec["hosts"].values() for service in node["services"]}
-    assert services_used == {"sshd", "lsf-master", "mirror", "lsf-server"}
+    assert services_used == {"sshd", "lsf-master", "mirror", "lsf-server", "sshd-jobs"}
     assert set(services.PORTS) <= services_used
     init = (IMAGE / "overlay/opt/minitriton/init").read_text()
     assert all(f"{service})" in init for service in services_used)

@@ -11,9 +11,10 @@ import time
 import module_runner
 import pytest
 from ansible.module_utils.lsf import client
+from ansible.module_utils.session import job as session_job
 from ansible.module_utils.session import launcher
 from ansible.module_utils.session.record import Record
-from lsf_cluster import until
+from lsf_cluster import running, until
 
 SCRIPT = """#!/bin/sh
 #BSUB -J jupyter
@@ -21,19 +22,33 @@ SCRIPT = """#!/bin/sh
 #BSUB -W 6:00
 exec {python} {folder}/session-jupyter.launch.py {folder}/session-jupyter.json
 """
-#: What stands for jupyter-lab: it listens where the launcher tells it, and answers nothing.
+#: What stands for jupyter-lab: it listens where the launcher tells it, and answers as a server does.
 SERVER = """#!{python}
-import socket, sys, time
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 options = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:] if "=" in word)
-listener = socket.create_server((options["ip"], int(options["port"])))
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b'{{"version": "2.0.0"}}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
 print("serving", sys.argv[1:], flush=True)
-time.sleep(300)
+ThreadingHTTPServer((options["ip"], int(options["port"])), Handler).serve_forever()
 """
 
 
 @pytest.fixture
 def job(lsf, tmp_path, monkeypatch):
     """Calls the module as the playbook does."""
+    yield caller(lsf, tmp_path, monkeypatch)
+    lsf.clear()
+
+
+def caller(lsf, tmp_path, monkeypatch):
     for name, value in lsf.env.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "env/bin").mkdir(parents=True)
@@ -60,8 +75,7 @@ def job(lsf, tmp_path, monkeypatch):
         return module_runner.run(module, arguments, check=check)
 
     run.folder, run.port = folder, port
-    yield run
-    lsf.clear()
+    return run
 
 
 def unfinished(lsf):
@@ -218,6 +232,93 @@ def test_a_server_that_died_with_its_job_is_started_anew(job, lsf):
     assert second["changed"]
     assert second["ready"]
     assert second["job"]["id"] != first["job"]["id"]
+
+
+#: A site whose job outlives what it runs, as a job starter's may.
+SURVIVING = SCRIPT.replace("exec ", "").rstrip() + "\nsleep 300\n"
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "verdict"), [(signal.SIGKILL, "server-dead"), (signal.SIGSTOP, "server-hung")]
+)
+def test_a_dead_or_hung_server_in_a_live_job_is_told_and_the_job_kept(job, lsf, monkeypatch, signal_number, verdict):
+    monkeypatch.setattr(session_job, "ANSWER", 1)
+    script = SURVIVING.format(python=sys.executable, folder=job.folder)
+    first = job(script=script)
+    assert (first["verdict"]["name"], first["verdict"]["state"]) == ("healthy", "live")
+    os.kill(first["connection"]["pid"], signal_number)
+    second = job(script=script, patience=4)
+    assert (second["verdict"]["name"], second["verdict"]["rung"]) == (verdict, "resubmit")
+    assert not second["ready"]
+    assert not second["changed"]
+    assert "session_resubmit=true" in second["verdict"]["words"]
+    assert unfinished(lsf) == [first["job"]["id"]]
+    third = job(script=script, state="restarted")
+    assert third["changed"] and third["ready"]
+    assert unfinished(lsf) == [third["job"]["id"]] != [first["job"]["id"]]
+
+
+def test_restarting_ends_no_job_but_the_sessions(job, lsf):
+    theirs = lsf.submit("-J", "jupyter", "-q", "normal", "sleep", "300")
+    first = job()
+    second = job(state="restarted")
+    assert sorted(unfinished(lsf)) == sorted([theirs, second["job"]["id"]])
+    assert first["job"]["id"] != second["job"]["id"]
+
+
+def test_a_host_that_lsf_lost_is_told_and_its_job_kept(tmp_path, monkeypatch):
+    with running(tmp_path / "cluster", unknown_after=1) as lsf:
+        job = caller(lsf, tmp_path, monkeypatch)
+        first = job()
+        lsf.stop("t037")
+        lsf.reaches(first["job"]["id"], "UNKWN")
+        second = job(patience=3)
+        assert (second["verdict"]["name"], second["verdict"]["rung"]) == ("host-lost", "resubmit")
+        assert not second["changed"]
+        lsf.start("t037")
+        lsf.reaches(first["job"]["id"], "RUN")
+        third = job()
+        assert third["ready"]
+        assert third["job"]["id"] == first["job"]["id"]
+
+
+def test_a_requeued_jobs_old_words_do_not_count(job):
+    """The same id, another host: until its launcher speaks again, nobody knows the port."""
+    job()
+    said = job.folder / "session-jupyter.connection"
+    said.write_text(json.dumps({**json.loads(said.read_text()), "host": "t001"}))
+    done = job(patience=0)
+    assert done["connection"] == {}
+    assert (done["verdict"]["name"], done["verdict"]["rung"]) == ("starting", "wait")
+
+
+def test_a_lost_record_is_made_anew_from_what_the_job_says(job, lsf):
+    first = job()
+    (job.folder / "session-jupyter.json").unlink()
+    second = job()
+    assert second["adopted"]
+    assert second["job"]["id"] == first["job"]["id"]
+    assert unfinished(lsf) == [first["job"]["id"]]
+
+
+def test_the_login_host_that_submitted_stays_in_the_record(job, monkeypatch):
+    first = job()
+    monkeypatch.setattr(socket, "gethostname", lambda: "login2")
+    second = job()
+    assert second["adopted"]
+    assert (second["login_host"], second["here"]) == (first["login_host"], "login2")
+
+
+def test_two_sessions_live_side_by_side(job, lsf):
+    """One in the queue for notebooks, one in another: their files, ports and jobs are apart, and one's end is not the other's."""
+    first = job()
+    other = SCRIPT.format(python=sys.executable, folder=job.folder)
+    other = other.replace("session-jupyter", "session-big").replace("interactive", "normal")
+    second = job(name="big", queue="normal", script=other)
+    assert second["ready"]
+    assert second["connection"]["port"] != first["connection"]["port"]
+    job(name="big", queue="normal", script=other, state="stopped")
+    assert unfinished(lsf) == [first["job"]["id"]]
 
 
 def test_without_lsf_on_path_the_way_out_is_told(job, monkeypatch, tmp_path):

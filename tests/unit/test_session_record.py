@@ -2,10 +2,11 @@
 
 import json
 import os
+import socket
 
 import pytest
 from ansible.module_utils.session import SessionError
-from ansible.module_utils.session.record import Record, write_private
+from ansible.module_utils.session.record import LEASE, Record, write_private
 
 
 @pytest.fixture
@@ -65,6 +66,36 @@ def test_a_second_run_is_turned_away_while_one_is_busy(record):
         pytest.raises(SessionError, match="another run is busy"),
         Record(record.folder, "jupyter").locked(),
     ):
+        pass
+
+
+def lease(record, host, age=0):
+    path = record.beside("lease")
+    path.write_text(json.dumps({"host": host, "pid": 1}))
+    os.utime(path, (path.stat().st_mtime - age,) * 2)
+
+
+def test_a_second_login_host_is_turned_away_by_the_lease(record):
+    lease(record, "login2")
+    with pytest.raises(SessionError, match="another run, on login2, is busy"), record.locked():
+        pass
+    assert record.beside("lease").exists()
+
+
+@pytest.mark.parametrize(("host", "age"), [("login2", LEASE + 1), (socket.gethostname(), 0)])
+def test_a_lease_whose_holder_was_killed_hinders_nobody_for_long(record, host, age):
+    """One of this host's, whose lock is free, not at all."""
+    lease(record, host, age)
+    with record.locked():
+        assert json.loads(record.beside("lease").read_text())["pid"] == os.getpid()
+    assert not record.beside("lease").exists()
+
+
+def test_a_lease_ages_by_the_file_systems_clock(record, monkeypatch):
+    """Clocks of login hosts differ, by an hour if nobody cares for them."""
+    monkeypatch.setattr("time.time", lambda: 0)
+    lease(record, "login2")
+    with pytest.raises(SessionError), record.locked():
         pass
 
 

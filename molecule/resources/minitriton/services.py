@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from .podman import Podman
 from .ui import Refusal
 
-PORTS = {"sshd": 22, "mirror": 80}
+PORTS = {"sshd": 22, "sshd-jobs": 22, "mirror": 80}
 DEADLINE = 90
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 from contextlib import closing
@@ -13,6 +14,7 @@ import requests
 URL = f"http://localhost:{os.environ['MINITRITON_LOCAL_PORT']}"
 SHARED = ("-e", "target_conda_prefix=/home/builder/local/miniconda3")
 STATE_HOME = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "slipway"
+TUNNEL = STATE_HOME / f"minitriton-{os.environ['MINITRITON_NAME']}-jupyter"
 
 
 def api(url=URL, **options):
@@ -32,7 +34,7 @@ def record(host, folder):
 @pytest.fixture
 def tunnel_pid():
     """The process of the tunnel's ssh, as its own control socket tells it."""
-    control = STATE_HOME / f"minitriton-{os.environ['MINITRITON_NAME']}-jupyter/tunnel.sock"
+    control = TUNNEL / "tunnel.sock"
     said = subprocess.run(
         ["ssh", "-S", str(control), "-O", "check", "login"], capture_output=True, text=True, check=True
     )
@@ -110,13 +112,26 @@ def test_an_unknown_queue_is_refused_with_the_ones_there_are(playbook):
     assert "change session_queue" in done.stdout
 
 
-def test_a_taken_local_port_is_told_with_the_way_out(playbook):
+def test_a_hung_server_is_told_apart_from_a_frozen_tunnel_and_its_job_kept(playbook, minitriton, host, folder, record):
+    pid = json.loads(host.check_output(f"cat {folder}/session-jupyter.connection"))["pid"]
+    minitriton("exec", "t037", "kill", "-STOP", str(pid))
+    try:
+        done = playbook("playbooks/session.yml", *SHARED)
+    finally:
+        minitriton("exec", "t037", "kill", "-CONT", str(pid))
+    assert done.returncode != 0
+    assert "its server hangs" in done.stdout
+    assert "session_resubmit=true" in " ".join(done.stdout.split())
+    assert json.loads(host.check_output(f"cat {folder}/session-jupyter.json"))["job_id"] == record["job_id"]
+
+
+def test_a_taken_local_port_gives_way_to_the_next_free_one(playbook):
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         done = playbook("playbooks/session.yml", *SHARED, "-e", f"session_local_port={port}")
-    assert done.returncode != 0
-    assert f"session_local_port is {port}: another program on this machine listens there" in done.stdout
-    assert "version" in api().json(), "the refusal cost the tunnel that was there"
+    assert done.returncode == 0, done.stdout
+    said = re.search(f"localhost:{port} was taken by another program; the tunnel is at (localhost:\\d+)", done.stdout)
+    assert "version" in api(f"http://{said[1]}").json()
 
 
 def test_check_mode_shows_the_header_and_submits_nothing(playbook, login):
@@ -134,11 +149,13 @@ def test_without_conda_the_way_out_is_told(playbook):
 
 
 def test_stop_ends_the_job_and_the_tunnel_and_leaves_nothing(playbook, login, host, folder):
+    url = f"http://localhost:{json.loads((TUNNEL / 'tunnel.json').read_text())['local_port']}"
+    assert "version" in api(url).json()
     done = playbook("playbooks/stop.yml", *SHARED)
     assert done.returncode == 0, done.stdout
     assert login("bjobs 2>&1").strip() == "No unfinished job found"
     with pytest.raises(requests.ConnectionError):
-        api()
+        api(url)
     assert not host.file(f"{folder}/session-jupyter.token").exists
     again = playbook("playbooks/stop.yml", *SHARED)
     assert again.returncode == 0

@@ -42,7 +42,7 @@ options:
     type: str
     default: ''
   local_port:
-    description: The port on this machine.
+    description: The port on this machine. Where another program has it, the session's last one or the next free one is taken.
     type: int
     default: 8890
   node:
@@ -51,6 +51,10 @@ options:
   node_port:
     description: The server's port there. Needed for V(opened).
     type: int
+  evidence:
+    description: What M(session_job) has seen, for the verdict.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Says whether a tunnel would be opened or closed.
@@ -84,58 +88,78 @@ forward:
   description: Where the tunnel leads.
   type: dict
   returned: always
-  sample: {local_port: 8890, node: t037, port: 8888, via: ada@login.example.edu}
+  sample: {local_port: 8890, asked: 8890, node: t037, port: 8888, via: ada@login.example.edu}
+note:
+  description: That another local port was taken than the one asked for; else empty.
+  type: str
+  returned: always
+verdict:
+  description: What is to be thought of the session, before anything was done about it. Not for V(closed).
+  type: dict
+  returned: success
+  sample: {name: tunnel-frozen, rung: tunnel, state: live, message: "the tunnel is frozen", remedy: "", words: ""}
 control_socket:
   description: The tunnel's own control socket.
   type: str
   returned: always
 """
 
-import socket
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.session import SessionError
-from ansible.module_utils.session.tunnel import ALIVE_COUNT, ALIVE_INTERVAL, Destination, Tunnel
+from ansible.module_utils.session.ladder import Evidence, judge
+from ansible.module_utils.session.tunnel import ALIVE_COUNT, ALIVE_INTERVAL, Destination, Tunnel, ask_port
 
-#: Seconds without a byte after which a tunnel counts as frozen: longer than ssh itself needs to give up on a dead line.
+#: Seconds without a byte after which a tunnel counts as frozen: longer than ssh itself needs to give up on a dead line. Where
+#: the server has just answered to the login node, a few do.
 SILENCE = ALIVE_INTERVAL * ALIVE_COUNT + 1
+SILENCE_OF_A_WELL_SERVER = 6
 
 
-def frozen(port):
-    """Whether the port is open and silent. One that is closed at once is a living tunnel to a server not yet there."""
-    try:
-        with socket.create_connection(("localhost", port), timeout=SILENCE) as connection:
-            connection.sendall(b"GET /api HTTP/1.0\r\nHost: localhost\r\n\r\n")
-            connection.recv(1)
-    except socket.timeout:
-        return True
-    except OSError:
-        return False
-    return False
+def look(tunnel, params):
+    """The tunnel's forward (None without a tunnel), and the evidence of the job with what the tunnel says."""
+    forward = tunnel.forward()
+    leads = tunnel.leads(params["local_port"], params["node"], params["node_port"])
+    through = "refused"
+    if forward:
+        well = params["evidence"].get("server") == "answers"
+        through = ask_port(forward["local_port"], SILENCE_OF_A_WELL_SERVER if well else SILENCE)
+    seen = {
+        "through": through,
+        "leads": not (forward and params["node"]) or {**forward, "local_port": 0} == {**leads, "local_port": 0},
+    }
+    return forward, Evidence(**{**params["evidence"], **seen})
 
 
 def run(module):
     params = module.params
     destination = Destination(params["host"], params["user"], params["port"], params["key"], params["arguments"])
     tunnel = Tunnel(params["name"], destination)
-    forward = tunnel.forward()
-    changed = False
-    if params["state"] == "opened":
-        wanted = tunnel.leads(params["local_port"], params["node"], params["node_port"])
-        changed = forward != wanted or frozen(params["local_port"])
-        if changed and not module.check_mode:
-            tunnel.open(params["local_port"], params["node"], params["node_port"])
-            forward = wanted
-    elif params["state"] == "closed":
-        changed = forward is not None
+    if params["state"] == "closed":
+        forward = tunnel.forward()
         if not module.check_mode:
             tunnel.close()
-            forward = None
+        return told(tunnel, None, changed=forward is not None)
+    forward, evidence = look(tunnel, params)
+    verdict = judge(evidence)
+    if params["state"] == "present":
+        return {**told(tunnel, forward, changed=False), "verdict": {**verdict.as_dict(), "words": str(verdict)}}
+    # Whatever else is wrong, a new tunnel is no worse than one that carries nothing.
+    changed = forward is None or not evidence.leads or evidence.through == "silent" or verdict.rung == "tunnel"
+    if changed and not module.check_mode:
+        forward = tunnel.open(params["local_port"], params["node"], params["node_port"])
+    return {**told(tunnel, forward, changed), "verdict": {**verdict.as_dict(), "words": str(verdict)}}
+
+
+def told(tunnel, forward, changed):
     port = (forward or {}).get("local_port")
+    note = ""
+    if port and port != forward["asked"]:
+        note = f"localhost:{forward['asked']} was taken by another program; the tunnel is at localhost:{port}."
     return {
         "changed": changed,
         "url": f"http://localhost:{port}" if port else "",
         "forward": forward or {},
+        "note": note,
         "control_socket": str(tunnel.socket),
     }
 
@@ -153,6 +177,7 @@ def main():
             "local_port": {"type": "int", "default": 8890},
             "node": {"type": "str"},
             "node_port": {"type": "int"},
+            "evidence": {"type": "dict", "default": {}},
         },
         required_if=[("state", "opened", ("node", "node_port"))],
         supports_check_mode=True,

@@ -50,6 +50,8 @@ def main(record_path):
         "nonce": record["nonce"],
         "job_id": os.environ["LSB_JOBID"],
         "node": node,
+        # LSF's own name for it, which is what bjobs shows.
+        "host": os.environ.get("LSB_HOSTS", "").split(" ")[0] or node,
         "port": port,
         "pid": os.getpid(),
     }

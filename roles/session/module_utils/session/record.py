@@ -8,6 +8,7 @@ Files, all in one folder of mode 0700:
 ``session-NAME.token``         the token for Slipway's own requests (people use their password)
 ``session-NAME.connection``    what the job itself says: nonce, job id, node, port; ours only if nonce and id agree
 ``session-NAME.launch.py``     what the job runs
+``session-NAME.lease``         who may change the session now
 ``session-NAME.server.log``    what the Jupyter server says; ``session-NAME.job.log`` is LSF's own report
 =============================  =====================================================================================
 """
@@ -15,12 +16,16 @@ Files, all in one folder of mode 0700:
 import json
 import os
 import secrets
+import socket
 import tempfile
 from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
 from . import SessionError
+
+#: Seconds that one run may look, end and submit at most: LSF's own deadlines, twice, and the ladder of signals.
+LEASE = 180
 
 
 def write_private(path, text):
@@ -76,12 +81,16 @@ class Record:
     def save(self):
         write_private(self.path, json.dumps(self.data, indent=2, sort_keys=True) + "\n")
 
+    def said(self):
+        """What a job of this name said of itself, be it ours or not; empty where none did."""
+        return self._read(self.beside("connection")) or {}
+
     def connection(self):
         """What our job says of itself, or None as long as it said nothing.
 
         A file left by an earlier job, or by a job that is not ours, carries another nonce or id and does not count.
         """
-        said = self._read(self.beside("connection"))
+        said = self.said()
         if said and said.get("nonce") == self.data.get("nonce") and said.get("job_id") == self.data.get("job_id"):
             return said
         return None
@@ -99,7 +108,7 @@ class Record:
 
     @contextmanager
     def locked(self):
-        """Keeps a second run on this login host away while this one looks and submits.
+        """Keeps other runs away, on this login host and on others, while this one looks, submits or ends.
 
         The record is read again under the lock: another run may have written it since.
 
@@ -111,8 +120,12 @@ class Record:
         lock = os.open(str(self.beside("lock")), os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             flock(lock, LOCK_EX | LOCK_NB)
-            self.data = self._read(self.path) or {}
-            yield
+            self._take_lease()
+            try:
+                self.data = self._read(self.path) or {}
+                yield
+            finally:
+                self._remove(self.beside("lease"))
         except BlockingIOError as error:
             raise SessionError(
                 f"another run is busy with the session {self.name!r}.",
@@ -120,3 +133,30 @@ class Record:
             ) from error
         finally:
             os.close(lock)
+
+    def _take_lease(self):
+        """The lock may hold on this host alone; the lease is a file that one run on all hosts can make.
+
+        It ages by the file system's clock, since those of hosts differ, and one whose holder was killed counts no longer
+        than :data:`LEASE` seconds, or not at all where the holder ran on this host: its lock is gone.
+        """
+        lease, here, holder = self.beside("lease"), socket.gethostname(), {}
+        for _ in range(2):
+            with suppress(FileExistsError):
+                with os.fdopen(os.open(str(lease), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+                    json.dump({"host": here, "pid": os.getpid()}, stream)
+                return
+            with suppress(FileNotFoundError):
+                holder, made = self._read(lease) or {}, lease.stat().st_mtime
+                if holder.get("host") != here and self._now() - made < LEASE:
+                    break
+                lease.unlink()
+        raise SessionError(
+            f"another run, on {holder.get('host', 'another login host')}, is busy with the session {self.name!r}.",
+            remedy=f"wait for it to end, {LEASE} s at most; nothing was changed",
+        )
+
+    def _now(self):
+        """The file system's own time, in seconds."""
+        with tempfile.TemporaryFile(dir=str(self.folder)) as stream:
+            return os.fstat(stream.fileno()).st_mtime

@@ -28,6 +28,8 @@ CONNECT_TIMEOUT = 20
 #: Seconds for a question to the master on this very machine.
 CONTROL_TIMEOUT = 5
 ALIVE_INTERVAL, ALIVE_COUNT = 5, 3
+#: How many ports are tried from the one that was asked for.
+NEXT_PORTS = 50
 
 
 class Destination:
@@ -62,6 +64,22 @@ def state_folder(name):
     """The folder of a session's state on the controller, ``$XDG_STATE_HOME/slipway/NAME``."""
     home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return Path(home) / "slipway" / name
+
+
+def ask_port(port, patience):
+    """What a local port says to a browser's question: ``refused``, ``silent``, ``closed`` (without a word) or ``answers``."""
+    try:
+        connection = socket.create_connection(("localhost", port), timeout=patience)
+    except OSError:
+        return "refused"
+    with connection:
+        try:
+            connection.sendall(b"GET /api HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            return "answers" if connection.recv(1) else "closed"
+        except socket.timeout:
+            return "silent"
+        except OSError:
+            return "closed"
 
 
 def is_free(port):
@@ -116,22 +134,37 @@ class Tunnel:
         recorded.pop("pid", None)
         return recorded
 
-    def leads(self, local_port, node, port):
-        """What :meth:`forward` returns of a tunnel that leads from ``local_port`` to ``node:port`` by this destination."""
-        return {"local_port": local_port, "node": node, "port": port, "via": str(self.destination)}
+    def leads(self, asked, node, port):
+        """What :meth:`forward` returns of a tunnel to ``node:port`` by this destination, but for its local port.
 
-    def open(self, local_port, node, port):
-        """Opens the tunnel, in place of one of this session that leads elsewhere.
+        ``asked`` is the local port that was asked for, which is not always the one that was free.
+        """
+        return {"asked": asked, "node": node, "port": port, "via": str(self.destination)}
+
+    def _free_port(self, asked):
+        """The port that this session had, the one asked for, or else the next that is free.
 
         Raises:
-            SessionError: the local port is taken by somebody else, or ssh failed; with ssh's words.
+            SessionError: all of them are taken.
         """
-        # A refusal must not cost the tunnel that is there.
-        if local_port != self._recorded().get("local_port") and not is_free(local_port):
-            self._refuse(local_port)
-        self.close()
-        if not is_free(local_port):
-            self._refuse(local_port)
+        recorded = self._recorded()
+        had = [recorded["local_port"]] if recorded.get("asked") == asked else []
+        for port in (*had, *range(asked, min(asked + NEXT_PORTS, 65536))):
+            if is_free(port):
+                return port
+        raise SessionError(
+            f"session_local_port is {asked}: other programs on this machine listen there and on the {NEXT_PORTS - 1} next ports.",
+            remedy=f"end one (`lsof -i:{asked}` tells which), or choose another port with -e session_local_port=PORT",
+        )
+
+    def open(self, asked, node, port):
+        """Opens the tunnel, in place of one of this session that is frozen or leads elsewhere. Returns the :meth:`forward`.
+
+        Raises:
+            SessionError: no local port is free, or ssh failed; with ssh's words.
+        """
+        self._end_master()
+        local_port = self._free_port(asked)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._make_socket_folder()
         write_private(self.log, "")
@@ -147,7 +180,7 @@ class Tunnel:
         argv[1:1] = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
         argv += ["-L", f"localhost:{local_port}:{node}:{port}", self.destination.host]
         # Recorded first: a run that is killed here leaves a record that the next one compares with the socket.
-        lead = self.leads(local_port, node, port)
+        lead = {"local_port": local_port, **self.leads(asked, node, port)}
         write_private(self.record, json.dumps(lead))
         try:
             done = subprocess.run(
@@ -170,14 +203,7 @@ class Tunnel:
         pid = re.search(r"pid=(\d+)", self._control("check"))
         if pid:
             write_private(self.record, json.dumps({**lead, "pid": int(pid[1])}))
-
-    @staticmethod
-    def _refuse(local_port):
-        raise SessionError(
-            f"session_local_port is {local_port}: another program on this machine listens there.",
-            remedy=f"end it (`lsof -i:{local_port}` tells which), "
-            f"or choose another port with -e session_local_port={local_port + 1}",
-        )
+        return lead
 
     def _make_socket_folder(self):
         folder = self.socket.parent
@@ -190,9 +216,14 @@ class Tunnel:
             )
 
     def close(self):
-        """Ends the tunnel, if there is one. Returns whether there was."""
+        """Ends the tunnel, if there is one, and forgets its port."""
+        self._end_master()
+        with suppress(FileNotFoundError):
+            self.record.unlink()
+
+    def _end_master(self):
         if not self.socket.exists():
-            return False
+            return
         if not self._control("exit") and self._master_lives():
             # It holds its socket and does not answer: frozen. The process is the recorded one, since that socket is ours.
             pid = self._recorded().get("pid")
@@ -204,7 +235,6 @@ class Tunnel:
             time.sleep(0.05)
         with suppress(FileNotFoundError):
             self.socket.unlink()
-        return True
 
     def _master_lives(self):
         """Whether a process listens on the control socket, be it frozen; a socket of a dead one refuses."""

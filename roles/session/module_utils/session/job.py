@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The LSF job of a session, as its owner sees it from a login node: found, submitted, looked at, ended.
+
+Standard library alone: the module and the login node's own command run it.
+"""
+
+import inspect
+import socket
+import time
+from contextlib import nullcontext, suppress
+from dataclasses import asdict
+
+from ..lsf import LsfError
+from ..lsf.client import Lsf, environment
+from . import SessionError, ladder, launcher
+from .record import Record, write_private
+
+#: Seconds between two looks at a job that is about to start.
+POLL = 2
+#: Seconds for a server to take a connection, and to say a word. A busy one is asked again as long as there is patience.
+CONNECT, ANSWER = 5, 10
+
+
+def ask_server(host, port):
+    """What a Jupyter server's address says: ``refused``, ``unreachable``, ``silent`` or ``answers``. It is told no secret."""
+    try:
+        connection = socket.create_connection((host, port), timeout=CONNECT)
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError:
+        return "unreachable"
+    with connection:
+        try:
+            connection.settimeout(ANSWER)
+            connection.sendall(b"GET /api HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            # One that closes without a word had no server behind it any more.
+            return "answers" if connection.recv(1) else "refused"
+        except socket.timeout:
+            return "silent"
+        except OSError:
+            return "refused"
+
+
+class SessionJob:
+    """The job of one session: what its record says, and what LSF says.
+
+    Args:
+        folder, name: of the record.
+        profile: the site's profile.lsf; an empty one means the login shell's environment.
+        dry: whether to change nothing.
+    """
+
+    def __init__(self, folder, name, profile="", dry=False):
+        self.record = Record(folder, name)
+        self.lsf = Lsf(environment(profile, "session_"), "session_")
+        self.dry = dry
+        self.evidence = ladder.Evidence()
+
+    @property
+    def description(self):
+        """What ``-Jd`` carries: no other job has it."""
+        return self._described(self.record.data.get("nonce", ""))
+
+    def _described(self, nonce):
+        return f"slipway {self.record.name} {nonce}"
+
+    def is_ours(self, job):
+        return job.description == self.description
+
+    def find(self):
+        """The session's job, unless it is over; mends a record that was lost, or whose run was killed before it had the id."""
+        if not self.record.data and not self._found_again():
+            return None
+        job_id = self.record.data.get("job_id")
+        job = self.lsf.job(job_id) if job_id else None
+        if job is None or not self.is_ours(job):
+            ours = [other for other in self.lsf.jobs() if self.is_ours(other)]
+            job = max(ours, key=lambda found: int(found.id)) if ours else None
+        if job is None or job.meaning == "over":
+            return None
+        if job.id != job_id and not self.dry:
+            self.record.data["job_id"] = job.id
+            self.record.save()
+        return job
+
+    def _found_again(self):
+        """Whether the record could be made anew: a job, and the words of one, that carry the same nonce and id."""
+        said = self.record.said()
+        if not said.get("nonce") or not self.record.beside("token").exists():
+            return False
+        for job in self.lsf.jobs():
+            if (job.id, job.description) == (said.get("job_id"), self._described(said["nonce"])) and (
+                job.meaning != "over"
+            ):
+                self.record.data = {"nonce": said["nonce"], "job_id": job.id, "login_host": socket.gethostname()}
+                if not self.dry:
+                    self.record.save()
+                return True
+        return False
+
+    def submit(self, script, queue, **facts):
+        """Records an intent, submits, records the id. ``facts`` are what the launcher has to know."""
+        self.lsf.require_queue(queue)
+        self.record.intend(login_host=socket.gethostname(), **facts)
+        write_private(self.record.beside("launch.py"), inspect.getsource(launcher))
+        job_id = self.lsf.submit(script, self.description)
+        self.record.data["job_id"] = job_id
+        self.record.save()
+        return self.lsf.job(job_id)
+
+    def connection(self, job):
+        """What the job says of itself, or None as long as it said nothing of the host that it runs on now."""
+        said = self.record.connection()
+        # A requeued job runs elsewhere under the same id; until its launcher has spoken, the old words are wrong.
+        if said and job and job.host and said.get("host", job.host) != job.host:
+            return None
+        return said
+
+    def look(self, job):
+        """The verdict on ``job`` as just seen."""
+        said = self.connection(job) if job else None
+        server = "unsaid"
+        if said and job.meaning in ("live", "doubtful"):
+            server = ask_server(said["node"], said["port"])
+        this = [said["node"], said["port"], said.get("pid")] if said else None
+        answered = bool(this) and self.record.data.get("answered") == this
+        if server == "answers" and not answered and not self.dry:
+            self.record.data["answered"] = this
+            self.record.save()
+        self.evidence = ladder.Evidence(stat=job.stat if job else "", server=server, answered=answered)
+        return ladder.judge(self.evidence)
+
+    @property
+    def ready(self):
+        """Whether the job was seen to run, and its server to listen."""
+        return (
+            self.evidence.stat == "RUN"
+            and self.evidence.server in ("answers", "silent")
+            and ladder.judge(self.evidence).rung in ("none", "wait")
+        )
+
+    def wait_until_ready(self, job, patience):
+        """Looks until the server listens, no waiting can help, or ``patience`` seconds are over. Returns the job as last seen.
+
+        Raises:
+            SessionError: the job is over; with the server's last words.
+        """
+        deadline = time.monotonic() + patience
+        verdict = self.look(job)
+        # Silence may be a moment's, so it is waited for too.
+        while (
+            not self.ready and (verdict.rung == "wait" or verdict.name == "server-hung") and time.monotonic() < deadline
+        ):
+            time.sleep(POLL)
+            job = self.lsf.job(job.id)
+            verdict = self.look(job)
+        if patience and self.record.data and verdict.name == "over":
+            raise SessionError(
+                "job {} ended before its server listened.".format(self.record.data.get("job_id", "")),
+                self.last_words(),
+                "the whole of it is in {} on the cluster".format(self.record.beside("server.log")),
+            )
+        return job
+
+    def last_words(self):
+        """The end of what the server, or LSF, wrote."""
+        for ending in ("server.log", "job.log"):
+            path = self.record.beside(ending)
+            if path.exists() and path.stat().st_size:
+                return path.read_text(errors="replace")[-1500:]
+        return ""
+
+    def end(self):
+        """Ends every job that carries our nonce, by id, and waits for its end. Returns their ids.
+
+        Raises:
+            LsfError: LSF refused, or the job outlived its ladder of signals.
+        """
+        if not self.record.data:
+            return []
+        # A bsub whose answer was lost may have left more than one.
+        ours = [job for job in self.lsf.jobs() if self.is_ours(job) and job.meaning != "over"]
+        for job in ours:
+            # LSF ends a job on a lost host when the host is back, and has its own words for it until then.
+            with suppress(LsfError) if job.meaning == "doubtful" else nullcontext():
+                self.lsf.kill(job.id)
+        for job in ours:
+            if job.meaning != "doubtful":
+                self.lsf.wait_until_over(job.id)
+        return [job.id for job in ours]
+
+
+def as_seen(session, job):
+    """What a person or a playbook is told of ``job`` as last looked at."""
+    connection = (session.connection(job) if job else None) or {}
+    verdict = ladder.judge(session.evidence)
+    fields = ("id", "stat", "meaning", "queue", "host", "name", "pend_reason")
+    return {
+        "job": {field: getattr(job, field) for field in fields} if job else {},
+        "ready": session.ready,
+        "connection": {key: connection[key] for key in ("node", "port", "job_id", "pid") if key in connection},
+        "verdict": {**verdict.as_dict(), "words": str(verdict)},
+        "evidence": asdict(session.evidence),
+        "login_host": session.record.data.get("login_host", ""),
+        "here": socket.gethostname(),
+        "token_file": str(session.record.beside("token")),
+        "server_log": str(session.record.beside("server.log")),
+    }

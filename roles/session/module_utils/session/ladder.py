@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From evidence to a verdict and a rung of the ladder. Pure: who asks, and who acts, is elsewhere.
+
+A frozen ssh, a suspended job, a host that LSF lost sight of and a dead or hung server look alike from a browser. They are told
+apart before anything is done, and what is done is the least that can help.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Optional
+
+from ..lsf.parse import MEANING
+
+#: What to do, from nothing to the last resort. ``person``: no rung of ours helps, somebody has to act.
+RUNGS = ("none", "wait", "person", "tunnel", "lookup", "submit", "resubmit")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was seen; None or an empty text is what nobody asked.
+
+    Attributes:
+        stat: LSF's state of the session's job; empty where LSF has none.
+        server: what the server's own address says, asked from the login node: ``unsaid`` (the job has not told it yet),
+            ``refused``, ``unreachable``, ``silent`` or ``answers``.
+        answered: whether this server has answered before: one that has not may still be starting.
+        through: what the tunnel's local port says: ``refused``, ``silent``, ``closed`` (at once, without a word) or ``answers``.
+        leads: whether the tunnel leads to where the server is now.
+        login: what the login node says: ``answers``, ``silent`` or ``refused`` (it wants more than the keys at hand).
+    """
+
+    stat: Optional[str] = None
+    server: str = ""
+    answered: bool = False
+    through: str = ""
+    leads: bool = True
+    login: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``name`` for programs; ``message`` and ``remedy`` for people; ``state`` is LSF's, as :data:`MEANING` has it, or empty."""
+
+    name: str
+    rung: str
+    message: str
+    remedy: str = ""
+    state: str = ""
+
+    def __str__(self):
+        return f"{self.message}\nRemedy: {self.remedy}" if self.remedy else self.message
+
+    def as_dict(self):
+        return asdict(self)
+
+
+SESSION = "run playbooks/session.yml"
+RESUBMIT = "playbooks/session.yml with -e session_resubmit=true ends the job and submits a new one; what its kernels hold is lost"
+
+#: By name: the rung, the message, the remedy.
+VERDICTS = {
+    "healthy": ("none", "the session answers.", ""),
+    "unknown": ("person", "nothing is known of the session.", SESSION),
+    "log-in-again": (
+        "person",
+        "the login node asks for more than the keys at hand: its open connection is gone.",
+        "log in again with scripts/login.",
+    ),
+    "login-away": ("wait", "the login node does not answer.", "check your network; the job goes on meanwhile."),
+    "waiting": ("wait", "the job waits in its queue.", ""),
+    "held": ("person", "the job is held in its queue (PSUSP).", "`bresume` it."),
+    "suspended": (
+        "person",
+        "the job is suspended: its server stands still, and the tunnel with it.",
+        "`bresume` it if you suspended it (USUSP); LSF resumes it itself if LSF did (SSUSP). Nothing in it is lost.",
+    ),
+    "host-lost": (
+        "resubmit",
+        "the job's host is lost: LSF or the login node can't reach it.",
+        f"wait, the host may come back with all that ran there; or {RESUBMIT}.",
+    ),
+    "over": ("submit", "there is no job of this session.", f"{SESSION}: it submits one."),
+    "starting": ("wait", "the job runs, its server does not answer yet.", ""),
+    "server-dead": ("resubmit", "the job runs, but its server is dead.", f"{RESUBMIT}."),
+    "server-hung": (
+        "resubmit",
+        "the job runs, but its server hangs: it takes connections and does not answer.",
+        f"wait, it may be busy; or {RESUBMIT}.",
+    ),
+    "moved": ("lookup", "the server is on another node or port than the tunnel leads to.", f"{SESSION}."),
+    "tunnel-frozen": ("tunnel", "the tunnel is frozen: its ssh lives and carries nothing.", f"{SESSION}."),
+    "tunnel-gone": ("tunnel", "there is no tunnel.", f"{SESSION}."),
+    "server-away": (
+        "lookup",
+        "the tunnel lives, but nothing answers at its end.",
+        f"{SESSION}: it asks LSF for the job.",
+    ),
+}
+
+#: What a job that does not run means for its session.
+_OF_STATE = {
+    "waiting": "waiting",
+    "held": "held",
+    "frozen": "suspended",
+    "doubtful": "host-lost",
+    "over": "over",
+}
+_OF_TUNNEL = {"refused": "tunnel-gone", "silent": "tunnel-frozen", "closed": "server-away"}
+
+
+def judge(evidence):
+    """The verdict on ``evidence``."""
+    state = ""
+    if evidence.stat is not None:
+        state = MEANING.get(evidence.stat, "doubtful") if evidence.stat else "over"
+    name = _name(evidence, state)
+    rung, message, remedy = VERDICTS[name]
+    return Verdict(name, rung, message, remedy, state)
+
+
+def _name(evidence, state):
+    # A job that is over, and an address that answers: then somebody else answers.
+    if evidence.through == "answers" and evidence.leads and state != "over":
+        return "healthy"
+    if evidence.login in ("refused", "silent"):
+        return {"refused": "log-in-again", "silent": "login-away"}[evidence.login]
+    if state in _OF_STATE:
+        return _OF_STATE[state]
+    if state == "live" and evidence.server and evidence.server != "answers":
+        return _of_server(evidence)
+    if not evidence.leads:
+        return "moved"
+    if evidence.through == "closed" and evidence.server == "answers":
+        # The server is well, its node reachable, so the way between them is not.
+        return "tunnel-gone"
+    if evidence.through:
+        return _OF_TUNNEL[evidence.through]
+    return "healthy" if state == "live" and evidence.server == "answers" else "unknown"
+
+
+def _of_server(evidence):
+    if evidence.server == "unreachable":
+        return "host-lost"
+    if evidence.server == "unsaid" or not evidence.answered:
+        return "starting"
+    return {"refused": "server-dead", "silent": "server-hung"}[evidence.server]
