@@ -208,7 +208,7 @@ def test_a_job_that_lsf_ends_is_told_with_lsfs_report(job, monkeypatch):
     monkeypatch.setattr(subject, "LATE", 2)
     with pytest.raises(CondaEnvError) as error:
         job("sh", "-c", "echo solving >&2; exec sleep 300", queue="brief", walltime="")
-    assert "ended before its command did (EXIT)" in str(error.value)
+    assert "ended before its command did (EXIT, exit code 140, TERM_RUNLIMIT: job killed" in str(error.value)
     assert "solving" in str(error.value)
     assert "Exited with exit code 140." in str(error.value)
     assert "conda_env_build_walltime" in str(error.value)
@@ -218,7 +218,8 @@ def test_a_job_that_lsf_ends_is_told_with_lsfs_report(job, monkeypatch):
     ("options", "words"),
     [
         ({"queue": "nosuch"}, "conda_env_build_queue is 'nosuch': LSF has no such queue; it has batchonly, brief"),
-        ({"walltime": "9000:00"}, "Cannot exceed queue's hard limit"),
+        ({"walltime": "9000:00"}, "conda_env_build_walltime is '9000:00': queue normal allows at most 168:00"),
+        ({"walltime": "9000:00", "queue": ""}, "Cannot exceed queue's hard limit"),
         ({"queue": "typed"}, "conda_env_build_"),
         ({"profile": "/nosuch/profile.lsf"}, "conda_env_build_lsf_profile"),
     ],

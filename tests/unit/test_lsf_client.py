@@ -196,6 +196,17 @@ def test_a_bsub_that_is_cut_off_after_it_was_taken_leaves_one_job_that_is_adopte
     assert [job.id for job in ours.jobs() if job.description == NONCE and job.meaning != "over"] == [job_id]
 
 
+def test_a_bsub_whose_connection_broke_after_it_was_taken_leaves_one_job_that_is_adopted(ours, lsf, tmp_path):
+    """LSF says `Job not submitted` of it."""
+    words = "Failed in an LSF library call: Failed in sending/receiving a message: Connection reset by peer. Job not submitted."
+    wrapped(ours, lsf, tmp_path, "bsub", "exec >/dev/null", f"echo '{words}' >&2; exit 255")
+    job_id = ours.submit(SCRIPT, NONCE)
+    assert [job.id for job in ours.jobs() if job.description == NONCE and job.meaning != "over"] == [job_id]
+    wrapped(ours, lsf, tmp_path, "bsub", f"echo '{words}' >&2; exit 255")
+    with pytest.raises(client.Unanswered, match="Connection reset by peer"):
+        ours.submit(SCRIPT, f"{NONCE}0")
+
+
 def test_a_bsub_that_is_cut_off_before_is_not_repeated_and_takes_what_it_started_along(
     ours, lsf, tmp_path, monkeypatch
 ):

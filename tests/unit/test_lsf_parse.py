@@ -346,6 +346,7 @@ def test_recorded_histories():
         expected = code[1] if code else str(128 + int(signal[1])) if signal else ""
         stat = "EXIT" if expected else "DONE" if "Done successfully" in flat else "UNKWN"
         assert (job.id, job.stat, job.exit_code) == (job_id, stat, expected)
+        assert (job.queue in ("interactive", "normal"), job.host in ("n001", "n002")) == (True, True)
         assert long.history(block.stdout, job_id + "0") is None
 
 
@@ -373,6 +374,7 @@ Mon May  6 20:58:03: Dispatched to <t037>;
         (["Exited with exit code 1.", "Pending: Job has been requeued;", "Dispatched to <t038>;"], "UNKWN"),
         (["Exited with exit code 1.", "Requeue;", "Starting (Pid 3);", "Done successfully."], "DONE"),
         (["Signal <KILL> requested by user or administrator <ada>;"], "EXIT, LSF was asked to end it"),
+        (["Signal <KILL> requested by user or administrator <ada>;", "Requeue;", "Starting (Pid 3);"], "UNKWN"),
         (["Unknown; unable to reach the execution host;"], "UNKWN"),
         ([], "UNKWN"),
     ],
@@ -381,7 +383,8 @@ Mon May  6 20:58:03: Dispatched to <t037>;
 def test_how_a_forgotten_job_ended(events, ending, year):
     job = long.history(EVENTS + "".join(f"Mon May  6 22:58:03{year}: {event}\n" for event in events), "7")
     assert job.ending == ending
-    assert job.description == "slipway jupyter 0f"
+    assert (job.description, job.queue) == ("slipway jupyter 0f", "normal")
+    assert job.host == ("t038" if any("t038" in event for event in events) else "t037")
 
 
 def test_recorded_details():

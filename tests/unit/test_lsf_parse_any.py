@@ -237,7 +237,7 @@ def test_a_queues_limits_come_back_as_they_were(run, memory, slots, unit):
     queue = queues.queue(text)
     assert (queue.run_minutes, queue.default_run_minutes, queue.slots) == (run, 10.0, (1, slots))
     assert queue.memory == memory * queues.KILOBYTES[unit]
-    assert (queue.takes, queue.is_open, queue.most_slots) == ("interactive", True, (slots, 0))
+    assert (queue.takes, queue.is_open, queue.all_slots, queue.user_slots) == ("interactive", True, slots, 0)
 
 
 PIECES = [

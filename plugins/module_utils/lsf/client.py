@@ -96,35 +96,37 @@ class Lsf:
     def submit(self, script, description):
         """Submits ``script`` (its #BSUB lines are the options) and returns the job's id.
 
-        ``description`` tells our job from others of the same name, even before it has started. It goes to ``-Jd``. OpenLava would take
-        that for ``-J d`` and run the description as a command: there it stands in the script's second line, which LSF shows
-        as the job's command.
+        ``description`` tells our job from others of the same name, even before it has started. It stands in the script's second line,
+        which LSF shows as the beginning of the job's command, and goes to ``-Jd``. OpenLava would take that for ``-J d`` and run the
+        description as a command, so it gets none.
 
         Raises:
-            Unanswered: LSF did not answer, and no job with this description is to be seen.
+            Unanswered: LSF's answer did not come, and no job with this description is to be seen.
             LsfError: LSF refused.
         """
         if not self.form:
             self.jobs()
-        argv = ["bsub", "-Jd", description]
-        if self.form == "columns":
-            argv, script = ["bsub"], long.mark(script, description)
+        argv = ["bsub"] if self.form == "columns" else ["bsub", "-Jd", description]
         try:
-            code, out, err = self.run(argv, stdin=script)
+            code, out, err = self.run(argv, stdin=long.mark(script, description))
+            said = err + "\n" + out
+            accepted = parse.submission(said)
+            if accepted:
+                return accepted[0]
+            if parse.says_cut_off(said):
+                raise Unanswered("LSF's answer to bsub was cut off.", said, "run the same command again later")
         except Unanswered:
+            # It may have been taken all the same, whatever bsub says.
             with contextlib.suppress(LsfError):
                 for job in self.jobs():
                     if job.description == description and job.meaning != "over":
                         return job.id
             raise
-        accepted = parse.submission(out + "\n" + err)
-        if accepted is None:
-            raise LsfError(
-                f"LSF refused the job (exit code {code}).",
-                err + "\n" + out,
-                f"the refusal names the option; its value comes from the variables {self.variables}*",
-            )
-        return accepted[0]
+        raise LsfError(
+            f"LSF refused the job (exit code {code}).",
+            said,
+            f"the refusal names the option; its value comes from the variables {self.variables}*",
+        )
 
     def jobs(self, *ids):
         """The user's jobs, finished ones that LSF still remembers included; only those with the given ids if any.
@@ -209,7 +211,7 @@ class Lsf:
             if found:
                 return found[0]
             past = past or self.history(job_id)
-            if pause is None or (past and past.meaning == "over"):
+            if pause is None or (past and past.meaning == "over" and past.exit_reason != long.ASKED):
                 return past
             time.sleep(pause)
 

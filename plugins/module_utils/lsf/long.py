@@ -9,7 +9,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from urllib.parse import quote, unquote
 
-from .parse import Job
+from .parse import Job, first_host
 
 #: How the line of a script begins that carries the job's description where bsub has no -Jd: LSF shows the first lines as the command.
 MARK = "#slipway-job:"
@@ -38,6 +38,10 @@ _AGAIN = re.compile(
 _STOPPED = re.compile(
     r"Signal <(?:KILL|INT|TERM)> requested|Termination request issued|Job has been forced to exit", re.IGNORECASE
 )
+#: Why a job that left LSF without another word counts as ended.
+ASKED = "LSF was asked to end it"
+_QUEUE = re.compile(r"^Submitted from ?host [^,]*,? ?to ?Queue ?<([^>\n]+)>")
+_HOST = re.compile(r"^(?:Dispatched|Started)[^<\n]*<([^>\n]+)>")
 _REASON = re.compile(r"\bTERM_[A-Z_]+(?:: [^.;\n]*)?")
 
 
@@ -49,6 +53,8 @@ class Details:
     pend_reason: str = ""
     exit_code: str = ""
     exit_reason: str = ""
+    queue: str = ""
+    host: str = ""
 
 
 def mark(script, description):
@@ -75,7 +81,7 @@ def _parts(text):
 
 
 def _ending(text):
-    """``(stat, exit code, reason, whether LSF was asked to end it)`` by the last of its events that says so."""
+    """``(stat, exit code, reason, whether LSF was asked to end it)`` by the last of a job's events that says so."""
     stat = code = reason = ""
     asked = False
     for event in _EVENT.finditer(text):
@@ -89,6 +95,7 @@ def _ending(text):
             code = number[1] if number else str(128 + int(signal[1][:4])) if signal else code
         elif _AGAIN.match(words):
             stat = code = reason = ""
+            asked = False
         asked = asked or bool(_STOPPED.match(words))
         told = _REASON.search(words) if over or words.startswith("TERM_") else None
         reason = told[0] if told else reason
@@ -128,9 +135,13 @@ def history(text, job_id):
     if part is None:
         return None
     stat, code, reason, asked = _ending(part)
-    if not stat:
-        stat, reason = ("EXIT", "LSF was asked to end it") if asked else ("UNKWN", "")
-    told = Details(
-        _description(part), "" if stat != "UNKWN" else "bjobs does not know it, bhist of no end", code, reason
-    )
+    pend = ""
+    if asked and not stat:
+        stat, reason = "EXIT", ASKED
+    elif not stat:
+        stat, pend = "UNKWN", "bjobs does not find it, and bhist tells of no end"
+    events = [event["text"] for event in _EVENT.finditer(part)]
+    queue = [found[1] for found in map(_QUEUE.match, events) if found]
+    host = [first_host(found[1]) for found in map(_HOST.match, events) if found]
+    told = Details(_description(part), pend, code, reason, (queue or [""])[-1], (host or [""])[-1])
     return complete(Job(job_id, stat), {job_id: told})

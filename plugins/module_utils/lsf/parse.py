@@ -53,7 +53,6 @@ _NOTHING = re.compile(
 )
 #: Said by a client that has not got through to a daemon yet: the same command may well succeed in a moment.
 _UNSENT = re.compile(r"Please wait|still trying|try later|Pending job threshold reached|Connection refused by server")
-#: Said of a passing trouble after which nobody knows whether the request was taken.
 _CUT_OFF = re.compile(r"Connection reset by peer|Request from non-LSF host rejected|Communication time out")
 #: Said once and for all, whatever else was said before.
 _FATAL = re.compile(
@@ -290,7 +289,12 @@ def says_try_again(text, unsent=False):
     lines = [line for line in text.replace("\r", "").split("\n") if line.strip()]
     if not lines or _FATAL.search(lines[-1]):
         return False
-    return bool(_UNSENT.search(lines[-1]) or (not unsent and _CUT_OFF.search(lines[-1])))
+    return bool(_UNSENT.search(lines[-1]) or (not unsent and says_cut_off(lines[-1])))
+
+
+def says_cut_off(text):
+    """Whether LSF speaks of a trouble after which nobody knows whether the request was taken, `Job not submitted` or not."""
+    return bool(_CUT_OFF.search(text))
 
 
 def cluster(text):

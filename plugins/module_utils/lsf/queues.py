@@ -6,7 +6,7 @@ A limit that cannot be read does not count: LSF itself has the last word, and sa
 
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from . import LsfError
 
@@ -33,7 +33,8 @@ class Queue:
         default_run_minutes: what a job without -W gets; 0.0 for the longest.
         memory: the largest -M in kilobytes; 0 for any.
         slots: the fewest and the most slots of one job; 0 for any.
-        most_slots: what the queue gives to all (MAX), and to one user (JL/U); 0 for any.
+        all_slots: what the queue has for all (MAX); 0 for any.
+        user_slots: what it gives to one user (JL/U); 0 for any.
         users: who may use it, as LSF writes it: ``all users``.
     """
 
@@ -44,7 +45,8 @@ class Queue:
     default_run_minutes: float = 0.0
     memory: int = 0
     slots: tuple = (0, 0)
-    most_slots: tuple = (0, 0)
+    all_slots: int = 0
+    user_slots: int = 0
     users: str = ""
 
     @property
@@ -67,7 +69,6 @@ class Request:
     slots: str = ""
     walltime: str = ""
     memory: str = ""
-    requirements: list = field(default_factory=list)
 
 
 def statuses(text):
@@ -106,7 +107,8 @@ def queue(text):
         default_run_minutes=_minutes(default.get("RUNLIMIT")),
         memory=_kilobytes(most.get("MEMLIMIT", [""])[0].replace(" ", ""), "K"),
         slots=(slots[0] if len(slots) > 1 else 0, slots[-1]),
-        most_slots=(_whole(table.get("MAX", "")), _whole(table.get("JL/U", ""))),
+        all_slots=_whole(table.get("MAX", "")),
+        user_slots=_whole(table.get("JL/U", "")),
         users=users[1] if users else "",
     )
 
@@ -129,7 +131,7 @@ def _kilobytes(text, unit):
 
 
 def request(script):
-    """The :class:`Request` in the #BSUB lines of a script. As with bsub, the last of an option counts; several -R are kept.
+    """The :class:`Request` in the #BSUB lines of a script. As with bsub, the last of an option counts.
 
     Raises:
         LsfError: a line's quotes do not close.
@@ -142,8 +144,7 @@ def request(script):
             except ValueError as error:
                 raise LsfError(f"the job's header has a line that LSF can't read: {line}", str(error)) from error
     last = dict(zip(words, words[1:]))
-    asked = [value for option, value in zip(words, words[1:]) if option == "-R"]
-    return Request(last.get("-q", ""), last.get("-n", ""), last.get("-W", ""), last.get("-M", ""), asked)
+    return Request(last.get("-q", ""), last.get("-n", ""), last.get("-W", ""), last.get("-M", ""))
 
 
 def minutes(walltime):
@@ -197,23 +198,16 @@ def _check_slots(asked, limits, variables):
     fewest, _, most = asked.partition(",")
     if not _whole(fewest) or (most and not _whole(most)):
         raise _wrong(f"{variables}slots", asked, "a number of slots is a whole number from 1 on")
-    least, largest = limits.slots
-    rules = [
-        (largest, f"queue {limits.name} allows at most {largest} slots a job"),
-        (
-            limits.most_slots[0],
-            f"queue {limits.name} has {limits.most_slots[0]} slots in all, so the job would wait for ever",
-        ),
-        (
-            limits.most_slots[1],
-            f"queue {limits.name} gives a user {limits.most_slots[1]} slots, so the job would wait for ever",
-        ),
-    ]
-    for most_slots, rule in rules:
-        if most_slots and _whole(fewest) > most_slots:
-            raise _wrong(f"{variables}slots", asked, rule)
-    if least and max(_whole(fewest), _whole(most)) < least:
-        raise _wrong(f"{variables}slots", asked, f"queue {limits.name} asks for at least {least} slots a job")
+    for limit, rule in (
+        (limits.slots[1], "allows at most {} slots a job"),
+        (limits.all_slots, "has {} slots in all, so the job would wait for ever"),
+        # One slot a user is how one job a user gets written; where slots are meant, LSF itself refuses.
+        (limits.user_slots if limits.user_slots > 1 else 0, "gives a user {} slots, so the job would wait for ever"),
+    ):
+        if limit and _whole(fewest) > limit:
+            raise _wrong(f"{variables}slots", asked, f"queue {limits.name} " + rule.format(limit))
+    if max(_whole(fewest), _whole(most)) < limits.slots[0]:
+        raise _wrong(f"{variables}slots", asked, f"queue {limits.name} asks for at least {limits.slots[0]} slots a job")
 
 
 def _wrong(variable, value, rule):

@@ -179,7 +179,7 @@ class Job:
         if there:
             self.end(there.id)
         if self.options["queue"]:
-            self.lsf.require_queue(self.options["queue"])
+            self.lsf.require_queue(self.options["queue"], self.header)
         self.forget()
         self.asked = {"nonce": secrets.token_hex(8), "env": env, **wanted}
         self.save()
@@ -187,12 +187,17 @@ class Job:
         self.asked["id"] = self.lsf.submit(self.script(), self.description)
         self.save()
 
-    def script(self):
+    @property
+    def header(self):
+        """What of the script is for bsub, and has to keep to the queue's limits."""
         options = [("-q", self.options["queue"]), ("-P", self.options["project"]), ("-W", self.options["walltime"])]
+        return "".join(f"#BSUB {option} {value}\n" for option, value in options if value)
+
+    def script(self):
         runner = [sys.executable, "-I", str(self.path("py")), self.asked["nonce"]]
         return SCRIPT.format(
             name=self.options["name"],
-            options="".join(f"#BSUB {option} {value}\n" for option, value in options if value),
+            options=self.header,
             log=shlex.quote(str(self.path("log"))),
             runner=shlex.join(runner),
         )
@@ -225,7 +230,7 @@ class Job:
         said = "\n".join(self.read(ending)[-1500:].strip() for ending in ("err", "log"))
         error = LsfError(
             "job {} ended before its command did ({}).".format(
-                self.asked["id"], seen.stat if seen else "LSF forgot it"
+                self.asked["id"], seen.ending if seen else "LSF forgot it"
             ),
             said,
             f"TERM_RUNLIMIT asks for more {VARIABLES}walltime, TERM_MEMLIMIT for another queue; else run again",
