@@ -96,6 +96,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.template import trust_as_template
 
 PLUGINS = Path(__file__).parents[1]
+OWN_ENVIRONMENT = "{{ target_home }}/.conda/envs/{{ target_env_name }}"
 
 
 def _module(name):
@@ -167,17 +168,17 @@ class InventoryModule(BaseInventoryPlugin):
         if user.profile:
             variables["conda_env_profile"] = user.profile
         if self.get_option("builder") and "target_conda_prefix" not in user.overrides:
-            variables |= self._own_environment() if self._has_own(user) else self._shared()
+            variables |= self._shared()
+            if self._has_own(user):
+                variables["target_env_prefix"] = trust_as_template(OWN_ENVIRONMENT)
+            else:
+                variables["shared_stand_in"] = not any(name.startswith("miniconda_") for name in user.overrides)
         return variables | user.overrides
 
     def _has_own(self, user):
         """Whether the environment that is shared won't do."""
         mine = [name for name in user.overrides if name.startswith(("conda_env_", "target_env_"))]
         return bool(mine) or user.profile not in ("", self.get_option("profile"))
-
-    def _own_environment(self):
-        prefix = trust_as_template("{{ target_home }}/.conda/envs/{{ target_env_name }}")
-        return {"target_conda_prefix": self.get_option("prefix"), "target_env_prefix": prefix}
 
     def _shared(self):
         return {

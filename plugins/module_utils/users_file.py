@@ -42,6 +42,7 @@ RESERVED = {
     "target_conda": "it is found out on the host; target_conda_prefix is where conda shall be",
     "target_env": "it is found out on the host; target_env_prefix is where the environment shall be",
     "shared_builder": "who builds what users share is the site's to say, in its *.slipway.yml",
+    "shared_stand_in": "it follows from the other overrides",
 }
 SECRET_NAME = re.compile(r"passw|secret|token|private_?key|api_?key", re.IGNORECASE)
 # A private key, a password or conda's token in a URL, a password's hash.

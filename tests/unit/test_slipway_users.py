@@ -104,16 +104,19 @@ def test_what_is_shared_is_used_where_it_will_do(hosts):
 - {name: eve, overrides: {conda_env_extra_packages: [six]}}
 - {name: kim, profile: tutorial}
 - {name: lee, overrides: {target_conda_prefix: /scratch/lee/miniconda3}}
+- {name: max, overrides: {miniconda_channels: [max]}}
 """
     found = hosts(users, builder="slipway", prefix="/software/miniconda3")
-    assert list(found) == ["lake-ada", "lake-bob", "lake-eve", "lake-kim", "lake-lee", "lake-slipway"]
-    shared = {name for name, values in found.items() if values.get("shared_builder") == "lake-slipway"}
-    assert shared == {"lake-ada", "lake-bob", "lake-slipway"}
+    assert list(found) == [f"lake-{name}" for name in ("ada", "bob", "eve", "kim", "lee", "max", "slipway")]
+    sharing = {name for name, values in found.items() if values.get("shared_builder") == "lake-slipway"}
+    assert sharing == found.keys() - {"lake-lee"}
     own = "{{ target_home }}/.conda/envs/{{ target_env_name }}"
     assert {name for name, values in found.items() if values.get("target_env_prefix") == own} == {
         "lake-eve",
         "lake-kim",
     }
+    # Those whose variables are the group's in all that is built.
+    assert {name for name, values in found.items() if values.get("shared_stand_in")} == {"lake-ada", "lake-bob"}
     assert found["lake-kim"]["conda_env_profile"] == "tutorial"
     prefixes = {name: values["target_conda_prefix"] for name, values in found.items()}
     assert prefixes.pop("lake-lee") == "/scratch/lee/miniconda3"
