@@ -181,10 +181,9 @@ def test_an_esub_that_refuses_with_exit_code_0_is_a_refusal(ours, lsf, tmp_path)
 
 
 def test_what_would_silence_bsub_is_kept_from_it(lsf, tmp_path):
-    ours = client.Lsf({**lsf.env, **dict.fromkeys(client.MISLEADING, "y")}, "session_")
-    wrapped(
-        ours, lsf, tmp_path, "bsub", "".join(f'test -z "${name}" || exec >/dev/null\n' for name in client.MISLEADING)
-    )
+    names = ("BSUB_QUIET", "BSUB_BLOCK", "BSUB_CHK_RESREQ")
+    ours = client.Lsf({**lsf.env, **dict.fromkeys(names, "y")}, "session_")
+    wrapped(ours, lsf, tmp_path, "bsub", "".join(f'test -z "${name}" || exec >/dev/null\n' for name in names))
     assert ours.submit(SCRIPT, NONCE)
     lsf.clear()
 
@@ -367,15 +366,16 @@ def test_volclava_knows_few_fields_and_is_asked_for_the_others_once(tmp_path):
     assert printed.lsf.jobs() == []
 
 
-def test_json_that_lsf_writes_wrong_is_asked_for_in_rows(tmp_path):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        '{"RECORDS": [{"JOBID": "7", "JOB_NAME": "q\'uote"d"}]}',
+        '{"RECORDS": [{"JOBID": "7", "STAT": "RUN", "JOB_DESCRIPTION": "*way x"}]}',
+    ],
+)
+def test_json_that_lsf_writes_wrong_is_asked_for_in_rows(tmp_path, wrong):
     rows = "7^RUN^normal^40*t037^-^slipway x^-^-^q'uote\"d\n"
-    printed = Printed(
-        tmp_path,
-        bjobs=[
-            ("*-json*", '{"RECORDS": [{"JOBID": "7", "JOB_NAME": "q\'uote"d"}]}', "", 0),
-            ("*-noheader*", rows, "", 0),
-        ],
-    )
+    printed = Printed(tmp_path, bjobs=[("*-json*", wrong, "", 0), ("*-noheader*", rows, "", 0)])
     assert printed.lsf.jobs() == [parse.Job("7", "RUN", "normal", "t037", "q'uote\"d", "slipway x")]
 
 
