@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 
-import lsf_transcripts
+import lsf_recorded
 import pytest
 from ansible.module_utils.lsf import LsfError, client, command, parse
 from lsf_cluster import until
@@ -57,7 +57,7 @@ class Printed:
 
 def answer(system, command, nth=0):
     """A recorded answer: stdout, stderr, exit code."""
-    block = lsf_transcripts.said(system, command, nth)
+    block = lsf_recorded.said(system, command, nth)
     return block.stdout, block.stderr, block.code
 
 
@@ -329,10 +329,8 @@ def test_openlava_gets_the_nonce_in_the_script_and_never_as_a_command(tmp_path):
     assert printed.calls[-1] == "bsub "
     submitted = (tmp_path / "submitted").read_text()
     assert [line for line in submitted.splitlines() if "slipway" not in line] == SCRIPT.splitlines()
-    wide = lsf_transcripts.said("openlava", "bjobs -w 202").stdout
-    shown = lsf_transcripts.said("openlava", "bjobs -UF 202").stdout.replace(
-        "sleep 300", ";".join(submitted.splitlines())
-    )
+    wide = lsf_recorded.said("openlava", "bjobs -w 202").stdout
+    shown = lsf_recorded.said("openlava", "bjobs -UF 202").stdout.replace("sleep 300", ";".join(submitted.splitlines()))
     printed.put("bjobs", [*NO_SUCH_OPTION, ("-a\\ -w*", wide, "", 0), ("-a\\ -UF*", shown, "", 0)])
     assert printed.lsf.job("202").description == NONCE
 
@@ -354,7 +352,7 @@ def test_volclava_knows_few_fields_and_is_asked_for_the_others_once(tmp_path):
     record = {"JOBID": "2", "STAT": "RUN", "QUEUE": "interactive", "EXEC_HOST": "n002", "JOB_NAME": "jupyter"}
     records = json.dumps({"COMMAND": "bjobs", "JOBS": 1, "RECORDS": [record]})
     bad = answer("volclava", 'bjobs -a -json -o "jobid stat exit_code exec_host finish_time"')
-    shown = lsf_transcripts.said("volclava", "bjobs -UF 2").stdout.replace(
+    shown = lsf_recorded.said("volclava", "bjobs -UF 2").stdout.replace(
         "<sleep 300>", f"<sleep 300>, Job Description <{NONCE}>"
     )
     printed = Printed(tmp_path, bjobs=[("*exit_code*", *bad), ("*-json*", records, "", 0), ("-a\\ -UF*", shown, "", 0)])
@@ -430,7 +428,7 @@ def test_queues_of_openlava_and_their_limits(tmp_path):
 
 
 def test_a_closed_queue_is_told_with_its_status(tmp_path):
-    text = lsf_transcripts.said("openlava", "bqueues -l interactive").stdout.replace("Open:Active  ", "Closed:Active")
+    text = lsf_recorded.said("openlava", "bqueues -l interactive").stdout.replace("Open:Active  ", "Closed:Active")
     printed = Printed(tmp_path, bqueues=[("*", text, "", 0)])
     with pytest.raises(
         LsfError, match="session_queue is 'interactive': that queue is Closed:Active and takes no jobs now"
@@ -438,13 +436,13 @@ def test_a_closed_queue_is_told_with_its_status(tmp_path):
         printed.lsf.require_queue("interactive")
 
 
-@pytest.mark.parametrize("system", lsf_transcripts.SYSTEMS)
+@pytest.mark.parametrize("system", lsf_recorded.SYSTEMS)
 def test_kills_by_their_words(tmp_path, system):
     job_id = {"openlava": "202", "volclava": "2"}[system]
     for nth, expected in ((0, True), (1, False)):
         blocks = [
             block
-            for block in lsf_transcripts.recorded(system)
+            for block in lsf_recorded.recorded(system)
             if block.command == f"bkill {job_id}" and "denied" not in block.stderr
         ]
         block = blocks[nth]
@@ -461,7 +459,7 @@ def test_lim_that_is_down_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(client, "PAUSES", (0.1,))
     down = next(
         block
-        for block in lsf_transcripts.recorded("openlava")
+        for block in lsf_recorded.recorded("openlava")
         if block.command == "lsid" and "LIM is down" in block.stderr
     )
     printed = Printed(tmp_path, lsid=[("*", "", down.stderr, 255)])

@@ -3,7 +3,7 @@
 import json
 import re
 
-import lsf_transcripts
+import lsf_recorded
 import pytest
 from ansible.module_utils.lsf import LsfError, long, parse
 
@@ -12,8 +12,8 @@ def recorded(pattern):
     """The recorded commands that match, of both systems."""
     found = [
         block
-        for system in lsf_transcripts.SYSTEMS
-        for block in lsf_transcripts.recorded(system)
+        for system in lsf_recorded.SYSTEMS
+        for block in lsf_recorded.recorded(system)
         if re.fullmatch(pattern, block.command)
     ]
     assert found, pattern
@@ -414,7 +414,7 @@ def test_recorded_details():
 
 
 def test_a_folded_text_is_whole_again_but_for_spaces():
-    folded, whole = (lsf_transcripts.said("openlava", f"bjobs {option} 361").stdout for option in ("-l", "-UF"))
+    folded, whole = (lsf_recorded.said("openlava", f"bjobs {option} 361").stdout for option in ("-l", "-UF"))
     first = [re.sub("Job Id", "Job", long.unfold(text)).split("\n")[1].replace(" ", "") for text in (folded, whole)]
     assert first[0] == first[1]
 
