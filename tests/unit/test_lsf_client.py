@@ -346,6 +346,14 @@ def test_a_job_that_the_long_text_lacks_is_an_error_since_it_could_be_ours(tmp_p
     )
     with pytest.raises(LsfError, match="bjobs -UF tells nothing of job 202"):
         printed.lsf.jobs()
+    # One that is forgotten between the two questions is gone, and no error.
+    columns = f"test -e {tmp_path}/asked && {{ echo 'No job found' >&2; exit 255; }}; touch {tmp_path}/asked"
+    listing = lsf_recorded.said("openlava", "bjobs -w 202").stdout
+    printed.script(
+        "bjobs",
+        f"#!/bin/sh\ncase \"$*\" in *-w*) {columns}; printf %s {shlex.quote(listing)};; *) echo 'No job found' >&2;; esac\n",
+    )
+    assert printed.lsf.jobs() == []
 
 
 def test_volclava_knows_few_fields_and_is_asked_for_the_others_once(tmp_path):
