@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 
-import lsf_transcripts
+import lsf_recorded
 import pytest
 from ansible.module_utils.lsf import LsfError, client, command, parse
 from lsf_cluster import until
@@ -57,7 +57,7 @@ class Printed:
 
 def answer(system, command, nth=0):
     """A recorded answer: stdout, stderr, exit code."""
-    block = lsf_transcripts.said(system, command, nth)
+    block = lsf_recorded.said(system, command, nth)
     return block.stdout, block.stderr, block.code
 
 
@@ -181,10 +181,9 @@ def test_an_esub_that_refuses_with_exit_code_0_is_a_refusal(ours, lsf, tmp_path)
 
 
 def test_what_would_silence_bsub_is_kept_from_it(lsf, tmp_path):
-    ours = client.Lsf({**lsf.env, **dict.fromkeys(client.MISLEADING, "y")}, "session_")
-    wrapped(
-        ours, lsf, tmp_path, "bsub", "".join(f'test -z "${name}" || exec >/dev/null\n' for name in client.MISLEADING)
-    )
+    names = ("BSUB_QUIET", "BSUB_BLOCK", "BSUB_CHK_RESREQ")
+    ours = client.Lsf({**lsf.env, **dict.fromkeys(names, "y")}, "session_")
+    wrapped(ours, lsf, tmp_path, "bsub", "".join(f'test -z "${name}" || exec >/dev/null\n' for name in names))
     assert ours.submit(SCRIPT, NONCE)
     lsf.clear()
 
@@ -330,10 +329,8 @@ def test_openlava_gets_the_nonce_in_the_script_and_never_as_a_command(tmp_path):
     assert printed.calls[-1] == "bsub "
     submitted = (tmp_path / "submitted").read_text()
     assert [line for line in submitted.splitlines() if "slipway" not in line] == SCRIPT.splitlines()
-    wide = lsf_transcripts.said("openlava", "bjobs -w 202").stdout
-    shown = lsf_transcripts.said("openlava", "bjobs -UF 202").stdout.replace(
-        "sleep 300", ";".join(submitted.splitlines())
-    )
+    wide = lsf_recorded.said("openlava", "bjobs -w 202").stdout
+    shown = lsf_recorded.said("openlava", "bjobs -UF 202").stdout.replace("sleep 300", ";".join(submitted.splitlines()))
     printed.put("bjobs", [*NO_SUCH_OPTION, ("-a\\ -w*", wide, "", 0), ("-a\\ -UF*", shown, "", 0)])
     assert printed.lsf.job("202").description == NONCE
 
@@ -349,13 +346,21 @@ def test_a_job_that_the_long_text_lacks_is_an_error_since_it_could_be_ours(tmp_p
     )
     with pytest.raises(LsfError, match="bjobs -UF tells nothing of job 202"):
         printed.lsf.jobs()
+    # One that is forgotten between the two questions is gone, and no error.
+    columns = f"test -e {tmp_path}/asked && {{ echo 'No job found' >&2; exit 255; }}; touch {tmp_path}/asked"
+    listing = lsf_recorded.said("openlava", "bjobs -w 202").stdout
+    printed.script(
+        "bjobs",
+        f"#!/bin/sh\ncase \"$*\" in *-w*) {columns}; printf %s {shlex.quote(listing)};; *) echo 'No job found' >&2;; esac\n",
+    )
+    assert printed.lsf.jobs() == []
 
 
 def test_volclava_knows_few_fields_and_is_asked_for_the_others_once(tmp_path):
     record = {"JOBID": "2", "STAT": "RUN", "QUEUE": "interactive", "EXEC_HOST": "n002", "JOB_NAME": "jupyter"}
     records = json.dumps({"COMMAND": "bjobs", "JOBS": 1, "RECORDS": [record]})
     bad = answer("volclava", 'bjobs -a -json -o "jobid stat exit_code exec_host finish_time"')
-    shown = lsf_transcripts.said("volclava", "bjobs -UF 2").stdout.replace(
+    shown = lsf_recorded.said("volclava", "bjobs -UF 2").stdout.replace(
         "<sleep 300>", f"<sleep 300>, Job Description <{NONCE}>"
     )
     printed = Printed(tmp_path, bjobs=[("*exit_code*", *bad), ("*-json*", records, "", 0), ("-a\\ -UF*", shown, "", 0)])
@@ -367,15 +372,16 @@ def test_volclava_knows_few_fields_and_is_asked_for_the_others_once(tmp_path):
     assert printed.lsf.jobs() == []
 
 
-def test_json_that_lsf_writes_wrong_is_asked_for_in_rows(tmp_path):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        '{"RECORDS": [{"JOBID": "7", "JOB_NAME": "q\'uote"d"}]}',
+        '{"RECORDS": [{"JOBID": "7", "STAT": "RUN", "JOB_DESCRIPTION": "*way x"}]}',
+    ],
+)
+def test_json_that_lsf_writes_wrong_is_asked_for_in_rows(tmp_path, wrong):
     rows = "7^RUN^normal^40*t037^-^slipway x^-^-^q'uote\"d\n"
-    printed = Printed(
-        tmp_path,
-        bjobs=[
-            ("*-json*", '{"RECORDS": [{"JOBID": "7", "JOB_NAME": "q\'uote"d"}]}', "", 0),
-            ("*-noheader*", rows, "", 0),
-        ],
-    )
+    printed = Printed(tmp_path, bjobs=[("*-json*", wrong, "", 0), ("*-noheader*", rows, "", 0)])
     assert printed.lsf.jobs() == [parse.Job("7", "RUN", "normal", "t037", "q'uote\"d", "slipway x")]
 
 
@@ -430,7 +436,7 @@ def test_queues_of_openlava_and_their_limits(tmp_path):
 
 
 def test_a_closed_queue_is_told_with_its_status(tmp_path):
-    text = lsf_transcripts.said("openlava", "bqueues -l interactive").stdout.replace("Open:Active  ", "Closed:Active")
+    text = lsf_recorded.said("openlava", "bqueues -l interactive").stdout.replace("Open:Active  ", "Closed:Active")
     printed = Printed(tmp_path, bqueues=[("*", text, "", 0)])
     with pytest.raises(
         LsfError, match="session_queue is 'interactive': that queue is Closed:Active and takes no jobs now"
@@ -438,13 +444,13 @@ def test_a_closed_queue_is_told_with_its_status(tmp_path):
         printed.lsf.require_queue("interactive")
 
 
-@pytest.mark.parametrize("system", lsf_transcripts.SYSTEMS)
+@pytest.mark.parametrize("system", lsf_recorded.SYSTEMS)
 def test_kills_by_their_words(tmp_path, system):
     job_id = {"openlava": "202", "volclava": "2"}[system]
     for nth, expected in ((0, True), (1, False)):
         blocks = [
             block
-            for block in lsf_transcripts.recorded(system)
+            for block in lsf_recorded.recorded(system)
             if block.command == f"bkill {job_id}" and "denied" not in block.stderr
         ]
         block = blocks[nth]
@@ -461,7 +467,7 @@ def test_lim_that_is_down_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(client, "PAUSES", (0.1,))
     down = next(
         block
-        for block in lsf_transcripts.recorded("openlava")
+        for block in lsf_recorded.recorded("openlava")
         if block.command == "lsid" and "LIM is down" in block.stderr
     )
     printed = Printed(tmp_path, lsid=[("*", "", down.stderr, 255)])

@@ -3,7 +3,7 @@
 import json
 import re
 
-import lsf_transcripts
+import lsf_recorded
 import pytest
 from ansible.module_utils.lsf import LsfError, long, parse
 
@@ -12,8 +12,8 @@ def recorded(pattern):
     """The recorded commands that match, of both systems."""
     found = [
         block
-        for system in lsf_transcripts.SYSTEMS
-        for block in lsf_transcripts.recorded(system)
+        for system in lsf_recorded.SYSTEMS
+        for block in lsf_recorded.recorded(system)
         if re.fullmatch(pattern, block.command)
     ]
     assert found, pattern
@@ -112,10 +112,21 @@ def test_half_a_row_is_an_error_and_no_missing_job():
         parse.jobs("33565^RUN^norm")
 
 
-@pytest.mark.parametrize("state", sorted(parse.MEANING))
-def test_every_state_has_a_meaning(state):
-    (job,) = parse.jobs(row(stat=state))
-    assert job.meaning == parse.MEANING[state]
+@pytest.mark.parametrize(
+    ("states", "meaning"),
+    [
+        ("PEND WAIT PROV", "waiting"),
+        ("PSUSP", "held"),
+        ("RUN", "live"),
+        ("USUSP SSUSP", "frozen"),
+        ("UNKWN", "doubtful"),
+        ("DONE EXIT ZOMBI", "over"),
+    ],
+)
+def test_every_state_has_a_meaning(states, meaning):
+    for state in states.split():
+        (job,) = parse.jobs(row(stat=state))
+        assert job.meaning == meaning
 
 
 def test_a_state_of_tomorrow_is_doubtful_and_not_over():
@@ -135,6 +146,11 @@ def test_json_below_a_banner_with_a_job_that_is_not_found():
     assert parse.jobs_json(text) == [parse.Job("33565", "RUN", host="t037", name='a^b"c')]
 
 
+def test_json_with_a_raw_tab_in_a_name():
+    text = records({"JOBID": "7", "STAT": "RUN", "JOB_NAME": "a\tb"}).replace("\\t", "\t")
+    assert parse.jobs_json(text)[0].name == "a\tb"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -147,6 +163,7 @@ def test_json_below_a_banner_with_a_job_that_is_not_found():
         records({"JOBID": "x", "STAT": "RUN"}),
         records({"JOBID": "1", "ERROR": "Internal error"}),
         records({"JOBID": "1", "STAT": "RUN"})[:-9],
+        records({"JOBID": "1", "STAT": "RUN", "EXEC_HOST": "*37:t037:t0"}),
     ],
 )
 def test_json_that_is_none_is_an_error(text):
@@ -273,6 +290,7 @@ def test_an_option_or_a_field_that_is_unknown_is_told_from_trouble():
         ("Cannot connect to LSF. Please wait ...\nJob <7> is submitted to queue <short>.", False),
         ("batch system daemon not responding ... still trying\nNo unfinished job found", False),
         ("nosuch: No such queue", False),
+        ("nosuch: No such queue. Job not submitted.\nAsk the help desk, or try later.", False),
         ("No such queue. Job not submitted.", False),
         ("User cannot use the queue. Job not submitted.", False),
         ("interactive: Queue has been closed. Job not submitted.", False),
@@ -396,7 +414,7 @@ def test_recorded_details():
 
 
 def test_a_folded_text_is_whole_again_but_for_spaces():
-    folded, whole = (lsf_transcripts.said("openlava", f"bjobs {option} 361").stdout for option in ("-l", "-UF"))
+    folded, whole = (lsf_recorded.said("openlava", f"bjobs {option} 361").stdout for option in ("-l", "-UF"))
     first = [re.sub("Job Id", "Job", long.unfold(text)).split("\n")[1].replace(" ", "") for text in (folded, whole)]
     assert first[0] == first[1]
 

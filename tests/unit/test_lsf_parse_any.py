@@ -123,14 +123,14 @@ def test_no_submission_is_read_out_of_a_refusal(lines, refusal):
     assert parse.submission("\n".join([*lines, f"{refusal}. Job not submitted."])) is None
 
 
-@many(1000)
+@many(700)
 @given(JOBS, NOISE, st.booleans())
 def test_rows_come_back_as_they_were(jobs, banner, crlf):
     lines = ["^".join(job[name][0] if name == "exec_host" else job[name] for name in parse.JOB_FIELDS) for job in jobs]
     assert parse.jobs(ends(crlf, "\n".join([*banner, *lines, ""]))) == [meant(job) for job in jobs]
 
 
-@many(1000)
+@many(700)
 @given(JOBS, NOISE, st.lists(IDS, max_size=2), st.booleans())
 def test_json_comes_back_as_it_was(jobs, banner, missing, raw):
     records = [
@@ -145,7 +145,7 @@ def cut(text, width):
     return f"{text[:width]:{width}}"
 
 
-@many(1000)
+@many(700)
 @given(
     JOBS, NOISE, st.booleans(), st.sampled_from(["Nov 23 01:17", "Nov  3 01:17", "Nov 23 01:17 2026"]), st.booleans()
 )

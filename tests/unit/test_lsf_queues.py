@@ -1,6 +1,6 @@
 """What a queue allows, read as LSF 10 and its relatives write it, and whether a header keeps to it."""
 
-import lsf_transcripts
+import lsf_recorded
 import pytest
 from ansible.module_utils.lsf import LsfError, queues
 
@@ -52,16 +52,16 @@ def test_a_queue_of_lsf_10_with_all_its_limits():
     )
 
 
-@pytest.mark.parametrize("system", lsf_transcripts.SYSTEMS)
+@pytest.mark.parametrize("system", lsf_recorded.SYSTEMS)
 def test_a_queue_as_recorded(system):
-    queue = queues.queue(lsf_transcripts.said(system, "bqueues -l interactive").stdout)
+    queue = queues.queue(lsf_recorded.said(system, "bqueues -l interactive").stdout)
     assert (queue.name, queue.run_minutes, queue.user_slots) == ("interactive", 480.0, 4)
     assert (queue.takes, queue.is_open, queue.memory, queue.slots) == ("any", True, 0, (0, 0))
 
 
-@pytest.mark.parametrize("system", lsf_transcripts.SYSTEMS)
+@pytest.mark.parametrize("system", lsf_recorded.SYSTEMS)
 def test_the_table_of_queues_as_recorded(system):
-    table = queues.statuses(lsf_transcripts.said(system, "bqueues -w").stdout)
+    table = queues.statuses(lsf_recorded.said(system, "bqueues -w").stdout)
     assert table == dict.fromkeys(("staff", "interactive", "normal", "batchonly"), "Open:Active")
 
 

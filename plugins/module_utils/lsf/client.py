@@ -132,13 +132,27 @@ class Lsf:
         """The user's jobs, finished ones that LSF still remembers included; only those with the given ids if any.
 
         Raises:
-            LsfError: LSF answered with something else than jobs or their absence.
+            LsfError: LSF answered with something else than jobs or their absence, or told only half of one that could be ours.
         """
+        for pause in (*MISSES, None):
+            found = self._list(ids)
+            if not found or (self.fields == parse.JOB_FIELDS and self.form != "columns"):
+                return found
+            told, said = self._details(ids)
+            # A job may end and be forgotten between the two questions.
+            lacking = {job.id for job in found} - {job_id.split("[")[0] for job_id in told}
+            if not lacking:
+                return [long.complete(job, told) for job in found]
+            if pause is None:
+                raise LsfError(f"bjobs {self.long} tells nothing of job {', '.join(sorted(lacking))}.", said)
+            time.sleep(pause)
+
+    def _list(self, ids):
         for form in FORMS[FORMS.index(self.form) if self.form else 0 :]:
             found = self._ask(form, ids)
             if found is not None:
                 self.form = form
-                return found if self.fields == parse.JOB_FIELDS and form != "columns" else self._detailed(found, ids)
+                return found
         raise AssertionError("columns are always an answer, or an error")
 
     def _ask(self, form, ids):
@@ -175,28 +189,13 @@ class Lsf:
             raise LsfError(f"LSF did not list the jobs (exit code {code}).", said)
         return found
 
-    def _detailed(self, found, ids):
-        """The same jobs with what only the long text tells on this LSF.
-
-        Raises:
-            LsfError: the long text lacks one of them: it could be ours.
-        """
-        if not found:
-            return found
-        for pause in (*MISSES, None):
-            _, out, err = self.run(["bjobs", "-a", self.long, *ids])
-            if self.long == "-UF" and parse.says_unknown_option(err):
-                self.long = "-l"
-                continue
-            told = long.details(out)
-            lacking = {job.id for job in found} - {job_id.split("[")[0] for job_id in told}
-            if not lacking:
-                return [long.complete(job, told) for job in found]
-            if pause is None:
-                raise LsfError(
-                    f"bjobs {self.long} tells nothing of job {', '.join(sorted(lacking))}.", err + "\n" + out
-                )
-            time.sleep(pause)
+    def _details(self, ids):
+        """What only the long text tells on this LSF, and LSF's words."""
+        _, out, err = self.run(["bjobs", "-a", self.long, *ids])
+        if self.long == "-UF" and parse.says_unknown_option(err):
+            self.long = "-l"
+            return self._details(ids)
+        return long.details(out), err + "\n" + out
 
     def job(self, job_id):
         """The job with this id, or None.

@@ -178,7 +178,8 @@ def jobs_json(text):
     """The jobs in the output of ``bjobs -json -o``; those that LSF does not find are left out.
 
     Raises:
-        LsfError: it is not the JSON that LSF documents, or speaks of another trouble.
+        LsfError: it is not the JSON that LSF documents, speaks of another trouble, or cuts values to a column's width: their tail
+            stands after ``*`` then, as in a column.
     """
     found = []
     for record in _records(text):
@@ -187,6 +188,8 @@ def jobs_json(text):
             continue
         if "error" in fields or not _ID.fullmatch(fields.get("jobid", "")) or not fields.get("stat"):
             raise LsfError("bjobs -json printed a job without id or state.", fields.get("error") or text[-500:])
+        if any(fields.get(name, "").startswith("*") for name in ("exec_host", "job_description")):
+            raise LsfError("bjobs -json cut a value.", text[-500:])
         found.append(_job(fields))
     return found
 
@@ -283,11 +286,11 @@ def killed(text, job_id):
 def says_try_again(text, unsent=False):
     """Whether LSF's last word is a passing trouble: a daemon that is away, a threshold, a cut connection.
 
-    A client that waits says so and may then succeed or be refused, so the last line decides. With ``unsent``, only a trouble counts
-    that came before the request was sent: a second bsub must not make a second job.
+    A client that waits says so and may then succeed or be refused, so the last line decides, and a refusal for good does wherever it
+    stands. With ``unsent``, only a trouble counts that came before the request was sent: a second bsub must not make a second job.
     """
     lines = [line for line in text.replace("\r", "").split("\n") if line.strip()]
-    if not lines or _FATAL.search(lines[-1]):
+    if not lines or _FATAL.search(text):
         return False
     return bool(_UNSENT.search(lines[-1]) or (not unsent and says_cut_off(lines[-1])))
 

@@ -23,7 +23,7 @@ class Recorded:
 @lru_cache
 def recorded(system: str) -> tuple[Recorded, ...]:
     """All commands of a system, in order."""
-    text = Path(__file__).with_name(f"{system}.md").read_text()
+    text = (Path(__file__).with_name("lsf_transcripts") / f"{system}.md").read_text()
     return tuple(_read(found[2]) for found in _BLOCK.finditer(text) if "\n--- " in found[2])
 
 
