@@ -406,4 +406,5 @@ def test_install_says_what_is_wrong(tmp_path):
     assert "unknown slotz" in refusal("hosts: {t001: {slotz: 4}}")
     assert "exactly one queue" in refusal("hosts: {t001: {}}\nqueues: {normal: {}}")
     assert "must be yes, no or only" in refusal("queues: {normal: {default: true, interactive: never}}")
+    assert "must be one of lsf10, openlava, volclava" in refusal("personality: lsf9")
     assert "names t9" in refusal("queues: {normal: {default: true, hosts: [t9]}}")

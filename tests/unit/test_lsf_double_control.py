@@ -41,6 +41,12 @@ def test_a_stopped_job_can_be_killed(lsf):
     lsf("bstop", id)
     assert lsf("bkill", id).returncode == 0
     lsf.reaches(id, "EXIT")
+    assert lsf.field(id, "exit_code") == "143", "the second rung lets it run to its end"
+    id = lsf.submit("sleep 60")
+    lsf.reaches(id, "RUN")
+    lsf("bstop", id)
+    assert lsf("bkill", "-s", "KILL", id).stdout == f"Job <{id}> is being terminated\n"
+    lsf.reaches(id, "EXIT")
 
 
 def test_a_held_job_waits_for_bresume(lsf):
@@ -212,6 +218,13 @@ def test_closed_queues_and_hosts(lsf):
     lsf("badmin", "hopen", "t001", "t002")
     lsf.reaches(id, "RUN")
     assert lsf("badmin", "qclose", "nosuch").stderr == "nosuch: No such queue\n"
+
+
+def test_the_first_queue_that_takes_the_job(lsf):
+    done = lsf("bsub", "-q", "nosuch staff batchonly normal", "sleep", "60")
+    assert done.stdout.endswith("> is submitted to queue <batchonly>.\n")
+    done = lsf("bsub", "-q", "nosuch staff", "sleep", "60")
+    assert done.stderr == "staff: User cannot use the queue. Job not submitted.\n"
 
 
 def test_a_queues_limits(tmp_path):

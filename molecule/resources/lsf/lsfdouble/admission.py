@@ -18,15 +18,10 @@ def judge(cluster: dict, closed: dict, id: int, uid: int, gid: int, wish: dict) 
     """(Job, whether its queue is the default one), or Refused. `wish` holds q, n, W, M, R and m as typed; `closed` what badmin closed."""
     if uid == 0 and not cluster["root_jobs"]:
         raise request.Refused("root")
-    queues = cluster["queues"]
-    default = next(name for name, queue in queues.items() if queue["default"])
-    name = wish["q"] or default
-    if name not in queues:
-        raise request.Refused("no_queue", name)
-    user, queue = pwd.getpwuid(uid).pw_name, queues[name]
-    _may_use(queue, name, user, bool(wish["mode"]))
-    if name in closed["queues"]:
-        raise request.Refused("queue_closed", name)
+    default = next(name for name, queue in cluster["queues"].items() if queue["default"])
+    user = pwd.getpwuid(uid).pw_name
+    name = _queue(cluster["queues"], closed, (wish["q"] or default).split(), user, bool(wish["mode"]))
+    queue = cluster["queues"][name]
     job = Job(
         id=id,
         user=user,
@@ -48,6 +43,21 @@ def judge(cluster: dict, closed: dict, id: int, uid: int, gid: int, wish: dict) 
     if job.slots > min(queue["max_slots"] or job.slots, scheduler.largest(cluster, job)):
         raise request.Refused("slots_too_many")
     return job, name == default
+
+
+def _queue(queues: dict, closed: dict, names: list, user: str, interactive: bool) -> str:
+    """The first that takes the job; where none does, what the last one says."""
+    for name in names:
+        try:
+            if name not in queues:
+                raise request.Refused("no_queue", name)
+            _may_use(queues[name], name, user, interactive)
+            if name in closed["queues"]:
+                raise request.Refused("queue_closed", name)
+            return name
+        except request.Refused as refusal:
+            last = refusal
+    raise last
 
 
 def _may_use(queue: dict, name: str, user: str, interactive: bool) -> None:

@@ -40,7 +40,7 @@ def main(argv: list, context) -> int:
             _show(jobs, found, layout, context)
         elif not answer["missing"]:
             print(_none(found, words), file=sys.stderr)
-    return _code(bool(jobs), bool(answer["missing"]), context)
+    return _code(bool(jobs), bool(answer["missing"]), "json" in found, context)
 
 
 def _chosen(job: dict, found: dict) -> bool:
@@ -60,13 +60,15 @@ def _none(found: dict, words) -> str:
     return words.NONE_FOUND[kind] + tail + (f" on host/group <{found['m']}>" if "m" in found else "")
 
 
-def _code(any_job: bool, any_missing: bool, context) -> int:
+def _code(any_job: bool, any_missing: bool, as_json: bool, context) -> int:
     """LSF's default counts "nothing found" as success, and only some-found-some-not as failure."""
     if context.conf.get("LSB_BJOBS_CONSISTENT_EXIT_CODE", "N").upper() == "Y":
         return FAILED if any_missing or not any_job else 0
     if any_job:
         return FAILED if any_missing else 0
-    return context.words.ONE_NOT_FOUND_CODE if any_missing else context.words.NONE_FOUND_CODE
+    if any_missing:
+        return context.words.ONE_NOT_FOUND_CODE
+    return context.words.NONE_FOUND_JSON_CODE if as_json else context.words.NONE_FOUND_CODE
 
 
 def _show(jobs: list, found: dict, layout, context) -> None:
@@ -121,7 +123,8 @@ def _more(job: dict) -> str:
     def moment(seconds: float) -> str:
         return fields.clock(seconds, "%m/%d-%H:%M:%S") or "-"
 
-    cpu = f"{int(job['cpu']) // 3600:03d}:{int(job['cpu']) // 60 % 60:02d}:{job['cpu'] % 60:05.2f}"
+    seconds = max(0, job["cpu"])
+    cpu = f"{int(seconds) // 3600:03d}:{int(seconds) // 60 % 60:02d}:{seconds % 60:05.2f}"
     pid = job["pid"] if job["pid"] and not job["end_time"] else "-"
     return f"  {job['project']} {cpu} 0      0      {pid} {moment(job['start_time'])} {moment(job['end_time'])}"
 

@@ -3,7 +3,7 @@
 
 import sys
 
-from .cli import FAILED, Usage, job_ids, options
+from .cli import FAILED, job_ids, options
 from .protocol import LsfError, ask
 
 WHERE = {"J": "name", "q": "queue", "m": "host", "u": "user"}
@@ -19,7 +19,7 @@ def act(context, action: str, found: dict, rest: list, **more) -> int:
     words = context.words
     where = {WHERE[option]: value for option, value in found.items() if option in WHERE}
     if not rest and not where:
-        raise Usage(words.NO_JOB_GIVEN)
+        raise LsfError(words.NO_JOB_GIVEN + words.USAGE[context.name])
     results = ask(context.conf, op="act", action=action, ids=job_ids(rest), where=where, **more)["results"]
     if not results:
         raise LsfError(words.NOT_FOUND.format(found["J"]) if "J" in found else words.NONE_FOUND["unfinished"])

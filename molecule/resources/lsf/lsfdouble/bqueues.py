@@ -58,10 +58,15 @@ def _long(name: str, queue: dict, row: dict, context) -> None:
     print(f"\nPARAMETERS/STATISTICS\n{words.QUEUE_LONG_HEAD}\n{words.QUEUE_LONG_ROW.format(**row)}")
     for line in words.QUEUE_MORE:
         print(line)
-    hard = {"RUNLIMIT": _minutes(queue["runlimit_minutes"]), "MEMLIMIT": _memory(queue["memlimit"], context.conf)}
+    hosts = sorted(queue["hosts"])
+
+    def minutes(limit: float) -> str:
+        return words.RUNLIMIT.format(minutes=limit, host=(hosts or ["-"])[0]) if limit else ""
+
+    hard = {"RUNLIMIT": minutes(queue["runlimit_minutes"]), "MEMLIMIT": _memory(queue["memlimit"], context.conf)}
     hard["TASKLIMIT"] = f" {queue['max_slots']}" if queue["max_slots"] else ""
     for title, limits in (
-        ("DEFAULT LIMITS", {"RUNLIMIT": _minutes(queue["default_runlimit"])}),
+        ("DEFAULT LIMITS", {"RUNLIMIT": minutes(queue["default_runlimit"])}),
         ("MAXIMUM LIMITS", hard),
     ):
         if any(limits.values()):
@@ -76,11 +81,7 @@ def _long(name: str, queue: dict, row: dict, context) -> None:
     if POLICY[queue["interactive"]]:
         print(f"\nSCHEDULING POLICIES:  {POLICY[queue['interactive']]}")
     users = words.ALL_USERS if queue["users"] == "all" else " ".join(queue["users"])
-    print(f"\nUSERS: {users}\nHOSTS:  {' '.join(queue['hosts'])} ")
-
-
-def _minutes(minutes: float) -> str:
-    return f" {minutes:.1f} min" if minutes else ""
+    print(f"\nUSERS: {users}\nHOSTS:  {' '.join(hosts)} ")
 
 
 def _memory(limit, conf: dict) -> str:

@@ -7,9 +7,10 @@ import time
 from importlib import import_module
 
 from . import faults, fields, words
-from .protocol import LsfError, read_conf
+from .protocol import LsfError, NoConf, read_conf
 
 FAILED = 255
+LIBRARY = "lsb_init: Failed in an LSF library call: "
 
 
 class Usage(Exception):
@@ -72,6 +73,9 @@ def run(name: str) -> None:
         sys.stdout.flush()
     except Usage as wrong:
         code = complain(*filter(None, wrong.args), usage)
+    except NoConf as error:  # LIM's library and LSBATCH's say it differently
+        told = {"lsid": f"ls_initdebug: {error}", "bsub": f"{LIBRARY}{error}. Job not submitted."}
+        code = complain(told.get(name, f"{LIBRARY}{error}"))
     except LsfError as error:
         code = complain(str(error))
     except KeyboardInterrupt:

@@ -27,7 +27,9 @@ class Control:
         if refusal := _refusal(job, uid):
             return refusal
         if number:
-            return "signaled" if self.signal(job, number) else "not_started"
+            if not self.signal(job, number):
+                return "not_started"
+            return "terminating" if number == signal.SIGKILL else "signaled"
         by = "OWNER" if uid == job.uid else "ADMIN"
         job.term_reason = job.term_reason or (f"TERM_FORCE_{by}" if force else f"TERM_{by}")
         self.history.add(job, "signal", signal="KILL", uid=uid)
@@ -37,8 +39,8 @@ class Control:
             self.signal(job, signal.SIGKILL)
             self.end(job, 130)
         elif self.out_of_reach(job):
-            job.kill_time = job.kill_time or time.time()
-            if self.words.KILLED_OUT_OF_REACH == "EXIT":
+            job.kill_time, job.cpu = job.kill_time or time.time(), -1
+            if (self.words.KILLED_UNKNOWN if job.unknown else self.words.KILLED_OUT_OF_REACH) == "EXIT":
                 self.end(job, 130)
             else:
                 self._become(job, "ZOMBI", "zombie")
@@ -122,6 +124,8 @@ class Control:
         """SIGINT, SIGTERM, SIGKILL, one interval apart; a rung waits while the job's host is away."""
         due = job.kill_time + job.kill_rung * self.cluster["terminate_interval"]
         if job.kill_rung < len(LADDER) and now >= due and self.signal(job, LADDER[job.kill_rung]):
+            if LADDER[job.kill_rung] == signal.SIGTERM:
+                self.signal(job, signal.SIGCONT)  # a stopped job has to run to end
             job.kill_rung += 1
 
     # -- what its host says

@@ -66,7 +66,8 @@ def limits(job: dict, words, always: bool = True) -> list:
     """The paragraphs RUNLIMIT and MEMLIMIT, where there are such."""
     found = []
     if job["runlimit"] and (job["own_runlimit"] or always):
-        found.append(f"\n {'RUNLIMIT':24s}\n{words.RUNLIMIT.format(minutes=job['runlimit'] / 60):25s}")
+        text = words.RUNLIMIT.format(minutes=job["runlimit"] / 60, host=(job["hosts"] or [[job["from_host"]]])[0][0])
+        found.append(f"\n {'RUNLIMIT':24s}\n{text:25s}")
     if job["memlimit"]:
         found.append("\n MEMLIMIT\n" + words.MEMLIMIT.format(**job))
     return found
@@ -78,6 +79,8 @@ def each_host(hosts: list, conf: dict) -> str:
 
 
 def ending(code: int, cpu: float, words, stop: str = ".") -> str:
+    if cpu < 0:
+        return f"Exited The CPU time used is unknown{stop}"
     if not code:
         how = "Done successfully"
     elif code in words.EXIT_SIGNALS:
@@ -117,7 +120,8 @@ def _job(job: dict, context, unfolded: bool) -> str:
         lines += ["", " MEMORY USAGE:", " MAX MEM: 5 Mbytes;  AVG MEM: 5 Mbytes"]
     lines.append(LOAD)
     if words.RESOURCES_IN_LONG or unfolded:
-        wanted = f"{words.DEFAULT_RESOURCES} {job['resreq']}".strip()
+        default = words.DEFAULT_RESOURCES.replace("local", "any" if job["only_hosts"] else "local")
+        wanted = f"{default} {job['resreq']}".strip()
         effective = wanted if job["hosts"] or not words.DEFAULT_RESOURCES else "-"
         lines += ["", " RESOURCE REQUIREMENT DETAILS:", f" Combined: {wanted}", f" Effective: {effective}"]
     return "\n".join(lines)

@@ -82,7 +82,7 @@ FIELDS = {
     "run_time": (15, lambda job, conf: f"{_run_seconds(job)} second(s)"),
     "runtimelimit": (12, lambda job, conf: f"{job['runlimit'] / 60:.1f}" if job["runlimit"] else ""),
     "memlimit": (10, _memlimit),
-    "cpu_used": (10, lambda job, conf: f"{job['cpu']:.1f} second(s)" if job["start_time"] else ""),
+    "cpu_used": (10, lambda job, conf: f"{job['cpu']:.1f} second(s)" if job["start_time"] and job["cpu"] >= 0 else ""),
     "pids": (20, lambda job, conf: str(job["pid"]) if job["pid"] and not job["end_time"] else ""),
     "pend_reason": (11, _plain("pend_reason")),
     "exit_code": (10, lambda job, conf: str(job["exit_code"]) if job["stat"] == "EXIT" else ""),

@@ -43,13 +43,13 @@ class Job:
     error_replaces: bool = False
     stat: str = "PEND"
     pend_reason: str = ""  # a key of the words' PENDING
-    pend_hosts: int = 0  # how many hosts that reason is about
+    pend_hosts: int = 1  # how many hosts that reason is about
     susp_reason: str = ""  # a key of the words' SUSPENDED
     hosts: list = field(default_factory=list)  # [[name, slots], ...]; set while PEND: on its way there
     start_time: float = 0
     end_time: float = 0
     pid: int = 0
-    cpu: float = 0
+    cpu: float = 0  # seconds; -1: never to be known
     exit_code: int = 0
     exec_home: str = ""
     exec_cwd: str = ""

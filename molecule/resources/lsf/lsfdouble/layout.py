@@ -12,12 +12,13 @@ class Format:
 
     def __init__(self, text: str, words):
         self.words = words
-        delimiter = re.search(r"\s*delimiter\s*=\s*(['\"])(.)\1\s*$", text)
-        self.delimiter = delimiter[2] if delimiter else ""
+        delimiter = None if words.PLAIN_LAYOUT else re.search(r"\s*delimiter\s*=\s*(['\"])(.)\1\s*$", text)
+        self.delimiter = " " if words.PLAIN_LAYOUT else delimiter[2] if delimiter else ""
         self.columns, self.wrong = [], ""
         for word in (text[: delimiter.start()] if delimiter else text).split():
             name, _, width = word.lower().partition(":")
-            if name not in (words.FIELDS or fields.FIELDS) or not re.fullmatch(r"(-?\d+)?", width):
+            good = r"" if words.PLAIN_LAYOUT else r"(-?\d+)?"
+            if name not in (words.FIELDS or fields.FIELDS) or not re.fullmatch(good, width):
                 self.wrong = self.wrong or word.upper()
             else:
                 self.columns.append((name, int(width) if width else fields.FIELDS[name][0]))
@@ -26,7 +27,11 @@ class Format:
         return self._line([name.upper() for name, _ in self.columns])
 
     def row(self, job: dict, conf: dict) -> str:
-        return self._line([fields.value(job, name, conf) or "-" for name, _ in self.columns])
+        return self._line([self._value(job, name, conf) or "-" for name, _ in self.columns])
+
+    def _value(self, job: dict, name: str, conf: dict) -> str:
+        value = fields.value(job, name, conf)
+        return value.split(":")[0] if self.words.PLAIN_LAYOUT and name == "exec_host" else value
 
     def _line(self, values: list) -> str:
         """With a delimiter whole values, else columns: too long keeps its tail after *, a minus sets it to the right."""
@@ -41,8 +46,9 @@ class Format:
 
     def json(self, jobs: list, missing: list, context) -> str:
         """All values are text, uncut; what the columns show as - is empty here."""
-        records = [{name.upper(): fields.value(job, name, context.conf) for name, _ in self.columns} for job in jobs]
+        records = [{name.upper(): self._value(job, name, context.conf) for name, _ in self.columns} for job in jobs]
         records += [{"JOBID": str(id), "ERROR": self.words.NOT_FOUND.format(id)} for id in missing]
-        return json.dumps(
-            {"COMMAND": "bjobs", "JOBS": len(records), "RECORDS": records}, indent=2, separators=(",", ":")
-        )
+        answer = {"COMMAND": "bjobs", "JOBS": len(records), "RECORDS": records}
+        if self.words.PLAIN_LAYOUT:
+            return json.dumps(answer, indent="\t", separators=(",", ":\t"), ensure_ascii=False)
+        return json.dumps(answer, indent=2, separators=(",", ":"))

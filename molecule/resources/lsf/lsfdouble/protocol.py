@@ -19,6 +19,10 @@ class LsfError(Exception):
     """An answer that ends a command: the text goes to stderr and the command exits 255."""
 
 
+class NoConf(LsfError):
+    """lsf.conf can not be read."""
+
+
 def read_conf() -> dict:
     """lsf.conf as a dict; a variable of the same name in the environment wins, as LSF has it for LSB_*."""
     folder = os.environ.get("LSF_ENVDIR") or TREE + "/conf"
@@ -26,7 +30,7 @@ def read_conf() -> dict:
         with open(folder + "/lsf.conf") as file:
             pairs = [line.strip().split("=", 1) for line in file if "=" in line and not line.startswith("#")]
     except OSError:
-        raise LsfError("lsb_init: Failed in an LSF library call: Unable to open file lsf.conf") from None
+        raise NoConf("Unable to open file lsf.conf") from None
     conf = {key: os.environ.get(key, value) if key.startswith("LSB_") else value for key, value in pairs}
     conf["LSF_CONFDIR"] = folder
     return conf

@@ -3,16 +3,17 @@
 
 import os
 import shutil
+import signal
 import time
 
 RULE = "-" * 60
 
 
-def write(job: dict, script: str, host: str, home: str, cwd: str, spool: str, code: int, cpu: float) -> None:
+def write(job: dict, script: str, host: str, home: str, cwd: str, spool: str, code: int, cpu: float, words) -> None:
     """Runs as the user, in the job's folder. Without -o LSF would send mail; the double sends none."""
     if job["output"]:
         with _target(job["output"], job, job["output_replaces"]) as target:
-            target.write(_head(job, script, host, home, cwd, code, cpu).encode(errors="surrogateescape"))
+            target.write(_head(job, script, host, home, cwd, code, cpu, words).encode(errors="surrogateescape"))
             _copy(spool + ".out", target)
             if job["error"]:
                 name = _path(job["error"], job)
@@ -37,10 +38,10 @@ def _copy(source: str, target) -> None:
         shutil.copyfileobj(file, target)
 
 
-def _head(job: dict, script: str, host: str, home: str, cwd: str, code: int, cpu: float) -> str:
+def _head(job: dict, script: str, host: str, home: str, cwd: str, code: int, cpu: float, words) -> str:
     name, user, queue = job["name"], job["user"], job["queue"]
     where = "> <".join(f"{count}*{host}" if count > 1 else host for host, count in job["hosts"])
-    return f"""Sender: LSF System <lsfadmin@{host}>
+    return f"""Sender: {words.NAME} System <lsfadmin@{host}>
 Subject: Job {job["id"]}: <{name}> {"Exited" if code else "Done"}
 
 Job <{name}> was submitted from host <{job["from_host"]}> by user <{user}>.
@@ -57,7 +58,7 @@ Your job looked like:
 {script.rstrip(chr(10))}
 {RULE}
 
-{f"Exited with exit code {code}." if code else "Successfully completed."}
+{_ending(code, words)}
 
 Resource usage summary:
 
@@ -66,3 +67,11 @@ Resource usage summary:
 The output (if any) follows:
 
 """
+
+
+def _ending(code: int, words) -> str:
+    if not code:
+        return "Successfully completed."
+    if words.REPORT_SIGNAL and code in words.EXIT_SIGNALS:
+        return f"Exited with signal termination: {signal.strsignal(code - 128)}."
+    return f"Exited with exit code {code}."

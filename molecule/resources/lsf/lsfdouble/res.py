@@ -22,7 +22,7 @@ from .protocol import TREE, at_path
 HANGUP_GRACE = 2.0  # seconds from SIGHUP to SIGKILL for a job whose bsub -I is gone
 
 
-def shepherd(job: dict, script: str, env: dict, host: str, record: int) -> None:
+def shepherd(job: dict, script: str, env: dict, host: str, record: int, words) -> None:
     """Run the job to its end and leave the process."""
     code = 255
     try:
@@ -37,7 +37,7 @@ def shepherd(job: dict, script: str, env: dict, host: str, record: int) -> None:
         run = _interactive if job["mode"] else _batch
         code, cpu = run(job, spool, env, host, lambda pid: _say(record, pid=pid, home=env["HOME"], cwd=cwd))
         if not job["mode"]:
-            report.write(job, script, host, env["HOME"], cwd, spool, code, cpu)
+            report.write(job, script, host, env["HOME"], cwd, spool, code, cpu, words)
         _sweep(spool)
         _say(record, code=code, cpu=cpu)
     except BaseException:

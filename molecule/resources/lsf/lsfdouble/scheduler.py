@@ -46,9 +46,9 @@ def schedule(cluster: dict, jobs, alive: set, closed: dict) -> tuple:
         up = {name: max(0, free[name]) for name in names if name in alive and name not in closed["hosts"]}
         limit, used = queue["jobs_per_user"], using.get((job.queue, job.user), 0)
         if job.queue in closed["inactive"]:
-            reasons[job.id] = ("queue_inactive", len(names))
+            reasons[job.id] = ("queue_inactive", 1)
         elif limit and used >= limit:
-            reasons[job.id] = ("user_limit", len(names))
+            reasons[job.id] = ("user_limit", 1)
         elif not up:
             shut = names and all(name in closed["hosts"] for name in names)
             reasons[job.id] = ("host_closed" if shut else "unreachable", len(names))

@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 
-from . import res
+from . import res, words
 from .log import log
 from .protocol import SOCKET, Lines, at_path, encode, read_cluster
 
@@ -19,6 +19,7 @@ class Server:
     def __init__(self, conf: dict, host: str):
         self.host, self.work = host, conf["LSB_SHAREDIR"]
         self.cluster = read_cluster(conf)
+        self.words = words.of(self.cluster["personality"])
         self.folder = f"{self.work}/hosts/{host}"  # one record a job; see res
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         self.master, self.lines = None, Lines()
@@ -94,7 +95,7 @@ class Server:
             self.master.close()
             self.woken.close()
             self.waker.close()
-            res.shepherd(job, script, env, self.host, record)
+            res.shepherd(job, script, env, self.host, record, self.words)
         os.close(record)
         self.told[id] = 0
         self._log(f"job {id} of uid {job['uid']} begins")

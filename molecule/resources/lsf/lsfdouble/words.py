@@ -40,7 +40,7 @@ class Lsf10:
         "lsid": "Usage: lsid [-h] [-V]",
     }
     UNKNOWN_OPTION = "invalid option -- '{name}'"
-    NO_JOB_GIVEN = "Job ID must be specified."
+    NO_JOB_GIVEN = "Job ID must be specified.\n"  # then the usage
 
     # bsub: each ends in ". Job not submitted."
     REFUSED = {
@@ -118,12 +118,15 @@ class Lsf10:
     }
     NONE_FOUND_CODE = 0  # bjobs' default: nothing found is a success
     ONE_NOT_FOUND_CODE = 0
+    NONE_FOUND_JSON_CODE = 0
     NO_HISTORY = "No matching job found"
 
     LIM_AWAY = "LSF daemon (LIM) not responding ... still trying"
-    KILLED_OUT_OF_REACH = "ZOMBI"  # what bkill makes of a job whose host does not answer
+    KILLED_OUT_OF_REACH = "ZOMBI"  # what bkill makes of a job whose host does not answer,
+    KILLED_UNKNOWN = "ZOMBI"  # and of one that is UNKWN already
 
     FIELDS = ()  # bjobs -o: () for all of `fields`
+    PLAIN_LAYOUT = False  # no widths and no delimiter: values with a blank between
 
     # bjobs -l and bhist -l
     JOB = "Job"
@@ -163,8 +166,7 @@ class Lsf10:
     HOST_AWAY = "unavail"
 
     # the -o file
-    REPORT_MEMORY = False
-    REPORT_SIGNAL = False  # "Exited with signal termination: Killed."
+    REPORT_SIGNAL = False  # an exit code above 128 as "Exited with signal termination: Killed."
 
     @classmethod
     def hosts(cls, count: int) -> str:
