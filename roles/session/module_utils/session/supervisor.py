@@ -89,7 +89,7 @@ class Supervisor:
     def mend(self, tunnel, recorded, frozen):
         """Opens the tunnel anew. Returns whether to go on: not where no further try will help."""
         try:
-            lead = tunnel.open(recorded["asked"], recorded, frozen)
+            lead = tunnel.reopen(recorded, frozen)
         except SessionError as error:
             for words, name in ((_REFUSED, "log-in-again"), (_UNKNOWN_HOST, "host-key"), (_NO_CONFIG, "ssh-config")):
                 if words.search(error.words):
@@ -99,7 +99,7 @@ class Supervisor:
             self.pause = min(max(2 * self.pause, FIRST_PAUSE), LAST_PAUSE)
             self.next_try = time.monotonic() + self.pause
             return True
-        if lead["local_port"] != recorded["local_port"]:
+        if lead and lead["local_port"] != recorded["local_port"]:
             print(f"the tunnel is at localhost:{lead['local_port']} now", flush=True)
         return True
 

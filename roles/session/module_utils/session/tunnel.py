@@ -197,6 +197,12 @@ class Tunnel:
         with self.locked():
             return self._open(asked, end, frozen)
 
+    def reopen(self, recorded, frozen):
+        """Opens the tunnel again as ``recorded``, unless somebody else opened or closed it meanwhile. As :meth:`open`."""
+        with self.locked():
+            now = self.recorded()
+            return now if now != recorded else self._open(recorded["asked"], recorded, frozen)
+
     def _open(self, asked, end, frozen):
         self._end_master(frozen)
         local_port = self._free_port(asked)
