@@ -20,10 +20,18 @@ Host {name}
     ConnectTimeout 15
 """
 
+# What lies behind a door is reached through it, with the same key.
+INSIDE = """\
+Host *
+    IdentityFile {state}/id_ed25519
+    IdentitiesOnly yes
+"""
+
 
 def ssh_config(state: Path, addresses: Mapping[str, object]) -> str:
     """No User line: whose account it is says the caller, as on a real site."""
-    return "\n".join(SSH_CONFIG.format(name=name, address=address, state=state) for name, address in addresses.items())
+    doors = [SSH_CONFIG.format(name=name, address=address, state=state) for name, address in addresses.items()]
+    return "\n".join([*doors, INSIDE.format(state=state)])
 
 
 def known_hosts(public_keys: Mapping[str, str]) -> str:

@@ -1,24 +1,38 @@
 """The session as its user sees it: a job in the queue, an address that answers, and nothing for others to read."""
 
+import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
-from contextlib import closing
+import time
 from pathlib import Path
 
 import pytest
 import requests
 
 URL = f"http://localhost:{os.environ['MINITRITON_LOCAL_PORT']}"
-SHARED = ("-e", "target_conda_prefix=/home/builder/local/miniconda3")
+CONDA = ("-e", "target_conda_prefix=/home/builder/local/miniconda3")
+# Faults are for the playbook to mend here, not for the supervisor.
+SHARED = (*CONDA, "-e", "session_supervised=false")
 STATE_HOME = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "slipway"
 TUNNEL = STATE_HOME / f"minitriton-{os.environ['MINITRITON_NAME']}-jupyter"
 
 
 def api(url=URL, **options):
     return requests.get(f"{url}/api", timeout=5, **options)
+
+
+def seconds_until_healthy(url, patience=60):
+    started = time.monotonic()
+    while time.monotonic() - started < patience:
+        with contextlib.suppress(requests.RequestException):
+            if "version" in requests.get(f"{url}/api", timeout=1).json():
+                break
+        time.sleep(0.1)
+    return time.monotonic() - started
 
 
 @pytest.fixture
@@ -126,12 +140,19 @@ def test_a_hung_server_is_told_apart_from_a_frozen_tunnel_and_its_job_kept(playb
 
 
 def test_a_taken_local_port_gives_way_to_the_next_free_one(playbook):
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         done = playbook("playbooks/session.yml", *SHARED, "-e", f"session_local_port={port}")
     assert done.returncode == 0, done.stdout
     said = re.search(f"localhost:{port} was taken by another program; the tunnel is at (localhost:\\d+)", done.stdout)
     assert "version" in api(f"http://{said[1]}").json()
+
+
+def test_the_supervisor_opens_a_frozen_tunnel_again_within_20_seconds(playbook):
+    done = playbook("playbooks/session.yml", *CONDA)
+    assert done.returncode == 0, done.stdout
+    os.kill(json.loads((TUNNEL / "tunnel.json").read_text())["pid"], signal.SIGSTOP)
+    assert seconds_until_healthy(URL) <= 20
 
 
 def test_check_mode_shows_the_header_and_submits_nothing(playbook, login):

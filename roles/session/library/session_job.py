@@ -23,9 +23,10 @@ options:
       - V(started) adopts the session's job or submits one.
       - V(present) only looks.
       - V(restarted) ends the session's job, if there is one, and submits another. What its kernels hold is lost.
+      - V(relistening) starts the server of the session's job anew so that it listens as O(mode) says. The job goes on.
       - V(stopped) ends the job and forgets the session.
     type: str
-    choices: [started, present, restarted, stopped]
+    choices: [started, present, relistening, restarted, stopped]
     default: started
   folder:
     description: Where the record, the token and the logs lie, on a home that the compute nodes share.
@@ -48,6 +49,14 @@ options:
     description: The address that the server listens on; an empty one is that of its node's name.
     type: str
     default: ''
+  mode:
+    description:
+      - How the server is to be reached, and so what it listens on.
+      - V(login), the address of its node, from the login node. V(jump), the loopback, by an ssh to the node itself. V(socket), a
+        unix socket in a folder of its owner's, likewise. V(auto), the safest that the node and the server can do.
+    type: str
+    choices: [auto, login, jump, socket]
+    default: login
   server_arguments:
     description: Further arguments of C(jupyter lab). They are visible to others on the node, so no secrets.
     type: list
@@ -142,7 +151,7 @@ from ansible.module_utils.session.ladder import Evidence
 from ansible.module_utils.told_error import ToldError
 
 #: What the launcher has to know.
-FACTS = ("env_prefix", "server_port", "listen", "server_arguments")
+FACTS = ("env_prefix", "server_port", "listen", "mode", "server_arguments")
 
 
 def start(session, params, anew):
@@ -186,6 +195,9 @@ def run(module):
         return start(session, params, anew=params["state"] == "restarted")
     if params["state"] == "stopped":
         return stop(session)
+    if params["state"] == "relistening":
+        job = session.relisten(session.find(), params["mode"])
+        return {**as_seen(session, job), "adopted": True, "changed": True}
     job = session.wait_until_ready(session.find(), params["patience"])
     return {**as_seen(session, job), "adopted": job is not None, "changed": False}
 
@@ -194,13 +206,18 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["started", "present", "restarted", "stopped"], "default": "started"},
+            "state": {
+                "type": "str",
+                "choices": ["started", "present", "relistening", "restarted", "stopped"],
+                "default": "started",
+            },
             "folder": {"type": "path", "required": True},
             "script": {"type": "str"},
             "queue": {"type": "str"},
             "env_prefix": {"type": "path"},
             "server_port": {"type": "int", "default": 8888},
             "listen": {"type": "str", "default": ""},
+            "mode": {"type": "str", "choices": ["auto", "login", "jump", "socket"], "default": "login"},
             "server_arguments": {"type": "list", "elements": "str", "default": []},
             "patience": {"type": "int", "default": 0},
             "profile": {"type": "str", "default": ""},

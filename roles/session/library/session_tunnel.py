@@ -51,6 +51,14 @@ options:
   node_port:
     description: The server's port there. Needed for V(opened).
     type: int
+  supervisor:
+    description: The program that keeps the open tunnel healthy, started with it and ended with it; an empty one means none.
+    type: path
+    default: ''
+  connection:
+    description: What the job says of itself (M(session_job)), where its server is for its own node alone.
+    type: dict
+    default: {}
   evidence:
     description: What M(session_job) has seen, for the verdict.
     type: dict
@@ -88,10 +96,14 @@ forward:
   description: Where the tunnel leads.
   type: dict
   returned: always
-  sample: {local_port: 8890, asked: 8890, node: t037, port: 8888, via: ada@login.example.edu}
+  sample: {local_port: 8890, asked: 8890, node: t037, port: 8888, mode: login, socket: "", via: ada@login.example.edu}
 note:
   description: That another local port was taken than the one asked for; else empty.
   type: str
+  returned: always
+supervisor:
+  description: The process that keeps the tunnel healthy, or 0.
+  type: int
   returned: always
 verdict:
   description: What is to be thought of the session, before anything was done about it. Not for V(closed).
@@ -107,6 +119,7 @@ control_socket:
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.session import SessionError
 from ansible.module_utils.session.ladder import Evidence, judge
+from ansible.module_utils.session.supervisor import Supervisor, started_by
 from ansible.module_utils.session.tunnel import ALIVE_COUNT, ALIVE_INTERVAL, Destination, Tunnel, ask_port
 
 #: Seconds without a byte after which a tunnel counts as frozen: longer than ssh itself needs to give up on a dead line. Where
@@ -115,16 +128,27 @@ SILENCE = ALIVE_INTERVAL * ALIVE_COUNT + 1
 SILENCE_OF_A_WELL_SERVER = 6
 
 
+#: Seconds for a word to the other end and back, over a connection that stands.
+CARRY = 5
+
+
+def end_of(params):
+    """Where the tunnel ends, in the job's own words."""
+    return {**params["connection"], "node": params["node"], "port": params["node_port"]}
+
+
 def look(tunnel, params):
     """The tunnel's forward (None without a tunnel), and the evidence of the job with what the tunnel says."""
     forward = tunnel.forward()
-    leads = tunnel.leads(params["local_port"], params["node"], params["node_port"])
-    through = "refused"
+    leads = tunnel.leads(params["local_port"], end_of(params))
+    through, carries = "refused", False
     if forward:
         well = params["evidence"].get("server") == "answers"
         through = ask_port(forward["local_port"], SILENCE_OF_A_WELL_SERVER if well else SILENCE)
+        carries = through == "silent" and tunnel.carries(CARRY)
     seen = {
         "through": through,
+        "carries": carries,
         "leads": not (forward and params["node"]) or {**forward, "local_port": 0} == {**leads, "local_port": 0},
     }
     return forward, Evidence(**{**params["evidence"], **seen})
@@ -137,6 +161,8 @@ def run(module):
     if params["state"] == "closed":
         forward = tunnel.forward()
         if not module.check_mode:
+            # First, since it would open the tunnel again.
+            Supervisor(params["name"]).end()
             tunnel.close()
         return told(tunnel, None, changed=forward is not None)
     forward, evidence = look(tunnel, params)
@@ -144,9 +170,19 @@ def run(module):
     if params["state"] == "present":
         return {**told(tunnel, forward, changed=False), "verdict": {**verdict.as_dict(), "words": str(verdict)}}
     # Whatever else is wrong, a new tunnel is no worse than one that carries nothing.
-    changed = forward is None or not evidence.leads or evidence.through == "silent" or verdict.rung == "tunnel"
+    changed = (
+        forward is None
+        or not evidence.leads
+        or (evidence.through == "silent" and not evidence.carries)
+        or verdict.rung == "tunnel"
+    )
     if changed and not module.check_mode:
-        forward = tunnel.open(params["local_port"], params["node"], params["node_port"])
+        forward = tunnel.open(params["local_port"], end_of(params), frozen=evidence.through == "silent")
+    if not module.check_mode:
+        if params["supervisor"]:
+            changed = started_by(params["supervisor"], params["name"]) or changed
+        else:
+            changed = Supervisor(params["name"]).end() or changed
     return {**told(tunnel, forward, changed), "verdict": {**verdict.as_dict(), "words": str(verdict)}}
 
 
@@ -160,6 +196,7 @@ def told(tunnel, forward, changed):
         "url": f"http://localhost:{port}" if port else "",
         "forward": forward or {},
         "note": note,
+        "supervisor": Supervisor(tunnel.folder.name).pid(),
         "control_socket": str(tunnel.socket),
     }
 
@@ -177,6 +214,8 @@ def main():
             "local_port": {"type": "int", "default": 8890},
             "node": {"type": "str"},
             "node_port": {"type": "int"},
+            "supervisor": {"type": "path", "default": ""},
+            "connection": {"type": "dict", "default": {}},
             "evidence": {"type": "dict", "default": {}},
         },
         required_if=[("state", "opened", ("node", "node_port"))],

@@ -19,6 +19,8 @@ from .record import Record, write_private
 POLL = 2
 #: Seconds for a server to take a connection, and to say a word. A busy one is asked again as long as there is patience.
 CONNECT, ANSWER = 5, 10
+#: Seconds for a server to end and start in another way: a look of its launcher, Jupyter's own end, its start.
+RELISTEN = 60
 
 
 def ask_server(host, port):
@@ -121,7 +123,9 @@ class SessionJob:
         said = self.connection(job) if job else None
         server = "unsaid"
         if said and job.meaning in ("live", "doubtful"):
-            server = ask_server(said["node"], said["port"])
+            private = said.get("mode", "login") != "login"
+            # Nobody but the node itself can ask a loopback or a unix socket: the launcher says that it listens.
+            server = ("unasked" if said["listens"] else "unsaid") if private else ask_server(said["node"], said["port"])
         this = [said["node"], said["port"], said.get("pid")] if said else None
         answered = bool(this) and self.record.data.get("answered") == this
         if server == "answers" and not answered and not self.dry:
@@ -135,7 +139,7 @@ class SessionJob:
         """Whether the job was seen to run, and its server to listen."""
         return (
             self.evidence.stat == "RUN"
-            and self.evidence.server in ("answers", "silent")
+            and self.evidence.server in ("answers", "silent", "unasked")
             and ladder.judge(self.evidence).rung in ("none", "wait")
         )
 
@@ -161,6 +165,29 @@ class SessionJob:
                 "the whole of it is in {} on the cluster".format(self.record.beside("server.log")),
             )
         return job
+
+    def relisten(self, job, mode):
+        """Has the launcher start its server anew, listening by ``mode``. Returns the job as last seen.
+
+        Raises:
+            SessionError: there is no job that runs, or its server does not listen in time.
+        """
+        if job is None or job.meaning != "live":
+            raise SessionError("there is no job that runs.", remedy="run playbooks/session.yml")
+        if not self.dry:
+            self.record.data["mode"] = mode
+            self.record.save()
+            write_private(self.record.beside("mode"), mode)
+        deadline = time.monotonic() + RELISTEN
+        while not self.dry and (self.connection(job) or {}).get("mode") != mode:
+            if time.monotonic() > deadline:
+                raise SessionError(
+                    f"the server of job {job.id} did not start anew within {RELISTEN} s.",
+                    self.last_words(),
+                    f"look into {self.record.beside('server.log')} on the cluster",
+                )
+            time.sleep(POLL / 4)
+        return self.wait_until_ready(job, 0 if self.dry else RELISTEN)
 
     def last_words(self):
         """The end of what the server, or LSF, wrote."""
@@ -198,7 +225,7 @@ def as_seen(session, job):
     return {
         "job": {field: getattr(job, field) for field in fields} if job else {},
         "ready": session.ready,
-        "connection": {key: connection[key] for key in ("node", "port", "job_id", "pid") if key in connection},
+        "connection": {key: value for key, value in connection.items() if key != "nonce"},
         "verdict": {**verdict.as_dict(), "words": str(verdict)},
         "evidence": asdict(session.evidence),
         "login_host": session.record.data.get("login_host", ""),

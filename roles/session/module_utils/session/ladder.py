@@ -21,10 +21,11 @@ class Evidence:
     Attributes:
         stat: LSF's state of the session's job; empty where LSF has none.
         server: what the server's own address says, asked from the login node: ``unsaid`` (the job has not told it yet),
-            ``refused``, ``unreachable``, ``silent`` or ``answers``.
+            ``refused``, ``unreachable``, ``silent`` or ``answers``; ``unasked`` where it listens for its own node alone.
         answered: whether this server has answered before: one that has not may still be starting.
         through: what the tunnel's local port says: ``refused``, ``silent``, ``closed`` (at once, without a word) or ``answers``.
         leads: whether the tunnel leads to where the server is now.
+        carries: whether the tunnel's ssh carries something else to its end and back.
         login: what the login node says: ``answers``, ``silent`` or ``refused`` (it wants more than the keys at hand).
     """
 
@@ -33,6 +34,7 @@ class Evidence:
     answered: bool = False
     through: str = ""
     leads: bool = True
+    carries: bool = False
     login: str = ""
 
 
@@ -65,6 +67,13 @@ VERDICTS = {
         "the login node asks for more than the keys at hand: its open connection is gone.",
         "log in again with scripts/login.",
     ),
+    "host-key": (
+        "person",
+        "the login node shows another host key than the one that is known.",
+        "compare the fingerprint with the site's before you accept it (ssh-keygen -R, then ssh once by hand).",
+    ),
+    "ssh-config": ("person", "ssh can't read its configuration.", "mend what it names, then " + SESSION + "."),
+    "given-up": ("person", "for days no try to reach the login node worked.", SESSION + "."),
     "login-away": ("wait", "the login node does not answer.", "check your network; the job goes on meanwhile."),
     "waiting": ("wait", "the job waits in its queue.", ""),
     "held": ("person", "the job is held in its queue (PSUSP).", "`bresume` it."),
@@ -125,16 +134,18 @@ def _name(evidence, state):
         return {"refused": "log-in-again", "silent": "login-away"}[evidence.login]
     if state in _OF_STATE:
         return _OF_STATE[state]
-    if state == "live" and evidence.server and evidence.server != "answers":
+    if state == "live" and evidence.server not in ("", "unasked", "answers"):
         return _of_server(evidence)
     if not evidence.leads:
         return "moved"
-    if evidence.through == "closed" and evidence.server == "answers":
-        # The server is well, its node reachable, so the way between them is not.
-        return "tunnel-gone"
+    # Its end is on the server's own node, or the server was seen to be well: then there is one thing that can be wrong.
+    if evidence.through == "closed" and state == "live" and evidence.server:
+        return "tunnel-gone" if evidence.server == "answers" else "server-dead"
+    if evidence.through == "silent" and evidence.carries and evidence.server != "answers":
+        return "server-hung" if state == "live" and evidence.server else "server-away"
     if evidence.through:
         return _OF_TUNNEL[evidence.through]
-    return "healthy" if state == "live" and evidence.server == "answers" else "unknown"
+    return "healthy" if state == "live" and evidence.server in ("answers", "unasked") else "unknown"
 
 
 def _of_server(evidence):

@@ -1,13 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the job runs on its node: takes a free port, says where it is, becomes the Jupyter server.
+"""What the job runs on its node: takes a free port or a unix socket, starts the Jupyter server, says where it is.
 
 Copied beside the session's record and called as ``python launch.py RECORD``. It imports nothing of this package.
 """
 
+import glob
 import json
 import os
+import shutil
+import signal
 import socket
+import subprocess
 import sys
+import tempfile
+import time
+
+#: Seconds between two looks at the server and at what is asked of this.
+POLL = 2
 
 
 def take_port(address, preferred):
@@ -31,21 +40,63 @@ def take_port(address, preferred):
     raise SystemExit(f"no free port on {address}")
 
 
-def main(record_path):
-    with open(record_path) as stream:
-        record = json.load(stream)
-    if record.get("job_id") not in (None, os.environ["LSB_JOBID"]):
-        raise SystemExit("this job belongs to an earlier session")
-    stem = record_path[: -len("json")]
+def choose(mode, prefix, listen=""):
+    """What the server listens on: ``login`` its node's address, ``jump`` the loopback, ``socket`` a unix socket.
+
+    ``auto`` takes the last that this node and this server can do; whether an ssh from outside gets in is found out there.
+    """
+    if mode != "auto":
+        return mode
+    if listen:
+        return "login"
+    try:
+        socket.create_connection(("localhost", 22), timeout=5).close()
+    except OSError:
+        return "login"
+    # The classic server takes no socket by this option, and says nothing.
+    return "socket" if glob.glob(os.path.join(prefix, "lib", "python3*", "site-packages", "jupyter_server")) else "jump"
+
+
+def listens(connection, address):
+    """Whether somebody listens there now."""
+    try:
+        if connection["socket"]:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(connection["socket"])
+        else:
+            socket.create_connection((address, connection["port"]), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def read_all(pattern):
+    texts = []
+    for path in sorted(glob.glob(pattern)):
+        with open(path) as stream:
+            texts.append(stream.read().strip())
+    return texts
+
+
+def write(path, data):
+    with os.fdopen(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        json.dump(data, stream)
+    os.replace(path + ".new", path)
+
+
+def serve(record, mode, stem, prefix):
+    """Runs the server until it ends; returns its exit code, or the mode in which to run it anew."""
     node = socket.gethostname()
-    address = record["listen"] or node
-    port = take_port(address, record["server_port"])
-
-    # LSF shows a job's output only after its end; the server's words are needed while it lives.
-    log = os.open(stem + "server.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-
+    address, port, path = {"login": record["listen"] or node, "jump": "127.0.0.1", "socket": ""}[mode], 0, ""
+    if mode == "socket":
+        # Of mode 0700, on the node's own disk, where sockets work; its name is nobody's to guess.
+        path = os.path.join(tempfile.mkdtemp(prefix="slipway-"), "jupyter.sock")
+        options = [f"--ServerApp.sock={path}", "--ServerApp.sock_mode=0600"]
+    else:
+        port = take_port(address, record["server_port"])
+        options = [f"--ip={address}", f"--port={port}", "--ServerApp.port_retries=0"]
+    binary = os.path.join(prefix, "bin", "jupyter-lab")
+    server = subprocess.Popen([binary, "--no-browser", *options, *record["server_arguments"]], close_fds=False)
     connection = {
         "nonce": record["nonce"],
         "job_id": os.environ["LSB_JOBID"],
@@ -53,12 +104,45 @@ def main(record_path):
         # LSF's own name for it, which is what bjobs shows.
         "host": os.environ.get("LSB_HOSTS", "").split(" ")[0] or node,
         "port": port,
-        "pid": os.getpid(),
+        "pid": server.pid,
+        "mode": mode,
+        "socket": path,
+        # Who reaches this node by ssh knows it by these, which came over the shared home.
+        "host_keys": read_all("/etc/ssh/ssh_host_*_key.pub"),
+        "listens": False,
     }
-    temporary = stem + "connection.new"
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        json.dump(connection, stream)
-    os.replace(temporary, stem + "connection")
+    write(stem + "connection", connection)
+    try:
+        while server.poll() is None:
+            if not connection["listens"] and listens(connection, address):
+                connection["listens"] = True
+                write(stem + "connection", connection)
+            if os.path.exists(stem + "mode"):
+                with open(stem + "mode") as stream:
+                    asked = stream.read().strip()
+                os.unlink(stem + "mode")
+                server.terminate()
+                server.wait()
+                return asked
+            # A look at the shared home now and then; the first ones are what somebody waits for.
+            time.sleep(POLL if connection["listens"] else POLL / 4)
+    finally:
+        if path:
+            shutil.rmtree(os.path.dirname(path), ignore_errors=True)
+    return server.returncode if server.returncode >= 0 else 128 - server.returncode
+
+
+def main(record_path):
+    with open(record_path) as stream:
+        record = json.load(stream)
+    if record.get("job_id") not in (None, os.environ["LSB_JOBID"]):
+        raise SystemExit("this job belongs to an earlier session")
+    stem = record_path[: -len("json")]
+
+    # LSF shows a job's output only after its end; the server's words are needed while it lives.
+    log = os.open(stem + "server.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
 
     # Where a link leads to now: what runs keeps its environment when the link is switched to a newer one.
     prefix = os.path.realpath(record["env_prefix"])
@@ -69,9 +153,14 @@ def main(record_path):
         JUPYTER_TOKEN_FILE=stem + "token",
     )
     os.chdir(os.path.expanduser("~"))
-    server = os.path.join(prefix, "bin", "jupyter-lab")
-    options = ["--no-browser", f"--ip={address}", f"--port={port}", "--ServerApp.port_retries=0"]
-    os.execv(server, [server, *options, *record["server_arguments"]])
+    # LSF signals the whole process group: the server ends as it sees fit, and this waits for it. A handler, not SIG_IGN,
+    # which the server would inherit.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, lambda *_: None)
+    outcome = choose(record.get("mode", "login"), prefix, record["listen"])
+    while isinstance(outcome, str):
+        outcome = serve(record, outcome, stem, prefix)
+    sys.exit(outcome)
 
 
 if __name__ == "__main__":

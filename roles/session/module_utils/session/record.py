@@ -7,6 +7,7 @@ Files, all in one folder of mode 0700:
 ``session-NAME.json``          the record: written as an intent with a nonce before the job is submitted, then its id
 ``session-NAME.token``         the token for Slipway's own requests (people use their password)
 ``session-NAME.connection``    what the job itself says: nonce, job id, node, port; ours only if nonce and id agree
+``session-NAME.mode``          asks the launcher to listen in another way
 ``session-NAME.launch.py``     what the job runs
 ``session-NAME.lease``         who may change the session now
 ``session-NAME.server.log``    what the Jupyter server says; ``session-NAME.job.log`` is LSF's own report
@@ -72,7 +73,7 @@ class Record:
     def intend(self, **facts):
         """Begins a new session: a fresh nonce and token, recorded before anything is submitted."""
         # What an earlier session said must not be taken for this one's words.
-        for ending in ("connection", "server.log", "job.log"):
+        for ending in ("connection", "mode", "server.log", "job.log"):
             self._remove(self.beside(ending))
         write_private(self.beside("token"), secrets.token_hex(24))
         self.data = {"nonce": secrets.token_hex(8), **facts}

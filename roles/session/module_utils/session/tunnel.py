@@ -15,7 +15,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
 from . import SessionError
@@ -28,6 +29,8 @@ CONNECT_TIMEOUT = 20
 #: Seconds for a question to the master on this very machine.
 CONTROL_TIMEOUT = 5
 ALIVE_INTERVAL, ALIVE_COUNT = 5, 3
+#: What a compute node is called in the tunnel's own known_hosts.
+NODE_ALIAS = "slipway-node"
 #: How many ports are tried from the one that was asked for.
 NEXT_PORTS = 50
 
@@ -44,6 +47,7 @@ class Destination:
     def __init__(self, host, user="", port=0, key="", arguments=""):
         self.host = host
         self.user = user
+        self.facts = {"host": host, "user": user, "port": port, "key": key, "arguments": arguments}
         self.options = shlex.split(arguments)
         if user:
             self.options += ["-l", user]
@@ -58,6 +62,22 @@ class Destination:
     def ssh(self, *arguments):
         """The argv of an ssh that never asks anything."""
         return ["ssh", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_TIMEOUT}", *self.options, *arguments]
+
+    def beyond(self, node, known_hosts):
+        """The destination ``node`` as reached from this one, known by its keys in the file ``known_hosts`` alone."""
+        there = Destination(node, self.user, 0, self.facts["key"], self.facts["arguments"])
+        options = {
+            "ProxyCommand": shlex.join(self.ssh("-W", "[%h]:%p", self.host)),
+            "HostKeyAlias": NODE_ALIAS,
+            "UserKnownHostsFile": str(known_hosts),
+            "GlobalKnownHostsFile": "none",
+            "StrictHostKeyChecking": "yes",
+            # That of the login node, which the site's ssh_config may set for every host.
+            "ControlPath": "none",
+        }
+        # These come before the inventory's arguments: ssh takes the first value it meets.
+        there.options[:0] = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+        return there
 
 
 def state_folder(name):
@@ -120,7 +140,8 @@ class Tunnel:
             return ""
         return "" if done.returncode else done.stderr + done.stdout
 
-    def _recorded(self):
+    def recorded(self):
+        """What is known of the tunnel as last opened; empty where it was closed, or never opened."""
         try:
             return json.loads(self.record.read_text())
         except (FileNotFoundError, ValueError):
@@ -130,16 +151,22 @@ class Tunnel:
         """The forward of the living tunnel as :meth:`leads` has it, or None where no master answers."""
         if not self.socket.exists() or not self._control("check"):
             return None
-        recorded = self._recorded()
-        recorded.pop("pid", None)
-        return recorded
+        return {key: value for key, value in self.recorded().items() if key not in ("pid", "host_keys", "destination")}
 
-    def leads(self, asked, node, port):
-        """What :meth:`forward` returns of a tunnel to ``node:port`` by this destination, but for its local port.
+    def leads(self, asked, end):
+        """What :meth:`forward` returns of a tunnel to ``end`` by this destination, but for its local port.
 
-        ``asked`` is the local port that was asked for, which is not always the one that was free.
+        Args:
+            asked: the local port that was asked for, which is not always the one that was free.
+            end: the job's own words: ``node``, ``port``, ``mode``, ``socket``, ``host_keys``; only the first two are needed.
         """
-        return {"asked": asked, "node": node, "port": port, "via": str(self.destination)}
+        fields = ("node", "port", "mode", "socket")
+        defaults = {"mode": "login", "socket": ""}
+        return {
+            "asked": asked,
+            "via": str(self.destination),
+            **{key: end.get(key, defaults.get(key)) for key in fields},
+        }
 
     def _free_port(self, asked):
         """The port that this session had, the one asked for, or else the next that is free.
@@ -147,7 +174,7 @@ class Tunnel:
         Raises:
             SessionError: all of them are taken.
         """
-        recorded = self._recorded()
+        recorded = self.recorded()
         had = [recorded["local_port"]] if recorded.get("asked") == asked else []
         for port in (*had, *range(asked, min(asked + NEXT_PORTS, 65536))):
             if is_free(port):
@@ -157,13 +184,27 @@ class Tunnel:
             remedy=f"end one (`lsof -i:{asked}` tells which), or choose another port with -e session_local_port=PORT",
         )
 
-    def open(self, asked, node, port):
+    def open(self, asked, end, frozen=False):
         """Opens the tunnel, in place of one of this session that is frozen or leads elsewhere. Returns the :meth:`forward`.
+
+        Args:
+            asked, end: as for :meth:`leads`.
+            frozen: whether the ssh that is there is known to be frozen, so that it need not be asked to end.
 
         Raises:
             SessionError: no local port is free, or ssh failed; with ssh's words.
         """
-        self._end_master()
+        with self.locked():
+            return self._open(asked, end, frozen)
+
+    def reopen(self, recorded, frozen):
+        """Opens the tunnel again as ``recorded``, unless somebody else opened or closed it meanwhile. As :meth:`open`."""
+        with self.locked():
+            now = self.recorded()
+            return now if now != recorded else self._open(recorded["asked"], recorded, frozen)
+
+    def _open(self, asked, end, frozen):
+        self._end_master(frozen)
         local_port = self._free_port(asked)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._make_socket_folder()
@@ -175,13 +216,15 @@ class Tunnel:
             "ServerAliveInterval": ALIVE_INTERVAL,
             "ServerAliveCountMax": ALIVE_COUNT,
         }
-        argv = self.destination.ssh("-f", "-N", "-T", "-S", str(self.socket), "-E", str(self.log))
+        lead = {"local_port": local_port, **self.leads(asked, end)}
+        by, where = self._way(lead, end.get("host_keys", []))
+        argv = by.ssh("-f", "-N", "-T", "-S", str(self.socket), "-E", str(self.log))
         # These come before the inventory's arguments: ssh takes the first value it meets.
         argv[1:1] = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-        argv += ["-L", f"localhost:{local_port}:{node}:{port}", self.destination.host]
+        argv += ["-L", f"localhost:{local_port}:{where}", by.host]
         # Recorded first: a run that is killed here leaves a record that the next one compares with the socket.
-        lead = {"local_port": local_port, **self.leads(asked, node, port)}
-        write_private(self.record, json.dumps(lead))
+        kept = {**lead, "host_keys": end.get("host_keys", []), "destination": self.destination.facts}
+        write_private(self.record, json.dumps(kept))
         try:
             done = subprocess.run(
                 argv,
@@ -196,13 +239,13 @@ class Tunnel:
             failed = True
         if failed:
             raise SessionError(
-                f"ssh could not open the tunnel localhost:{local_port} to {node}:{port} through {self.destination.host}.",
+                f"ssh could not open the tunnel localhost:{local_port} to {lead['node']}, {where}, through {self.destination.host}.",
                 self.log.read_text(errors="replace")[-800:],
-                f"try `{' '.join(self.destination.ssh(self.destination.host, 'true'))}` by hand",
+                f"try `{shlex.join(by.ssh(by.host, 'true'))}` by hand",
             )
         pid = re.search(r"pid=(\d+)", self._control("check"))
         if pid:
-            write_private(self.record, json.dumps({**lead, "pid": int(pid[1])}))
+            write_private(self.record, json.dumps({**kept, "pid": int(pid[1])}))
         return lead
 
     def _make_socket_folder(self):
@@ -215,18 +258,61 @@ class Tunnel:
                 remedy=f"remove {folder}, or set TMPDIR",
             )
 
+    def _way(self, lead, host_keys):
+        """By which destination the tunnel goes, and where it leads to as seen from there, in the words of ``ssh -L``."""
+        if lead["mode"] == "login":
+            return self.destination, f"{lead['node']}:{lead['port']}"
+        known_hosts = self.folder / "node_known_hosts"
+        write_private(known_hosts, "".join(f"{NODE_ALIAS} {' '.join(key.split()[:2])}\n" for key in host_keys))
+        return self.destination.beyond(lead["node"], known_hosts), lead["socket"] or f"127.0.0.1:{lead['port']}"
+
+    @contextmanager
+    def locked(self):
+        """One at a time opens or closes this tunnel, be it a playbook or the supervisor.
+
+        Raises:
+            SessionError: another one is at it for longer than an opening takes.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        deadline = time.monotonic() + 4 * CONNECT_TIMEOUT
+        with open(os.open(self.folder / "tunnel.lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
+            while True:
+                try:
+                    flock(lock, LOCK_EX | LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if time.monotonic() > deadline:
+                        raise SessionError(
+                            f"another program is busy with the tunnel in {self.folder}.",
+                            remedy="wait for it to end, and run the same command again",
+                        ) from error
+                    time.sleep(0.1)
+            yield
+
     def close(self):
         """Ends the tunnel, if there is one, and forgets its port."""
-        self._end_master()
-        with suppress(FileNotFoundError):
-            self.record.unlink()
+        with self.locked():
+            self._end_master()
+            with suppress(FileNotFoundError):
+                self.record.unlink()
 
-    def _end_master(self):
+    def carries(self, patience):
+        """Whether the tunnel's ssh carries a word to the other end and back within ``patience`` seconds."""
+        argv = self.destination.ssh("-S", str(self.socket), self.destination.host, "true")
+        try:
+            # Without a master, ssh would log in anew, which says nothing of the tunnel.
+            argv[1:1] = ["-o", "ProxyCommand=false"]
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=patience, check=False)
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0
+
+    def _end_master(self, frozen=False):
         if not self.socket.exists():
             return
-        if not self._control("exit") and self._master_lives():
+        if (frozen or not self._control("exit")) and self._master_lives():
             # It holds its socket and does not answer: frozen. The process is the recorded one, since that socket is ours.
-            pid = self._recorded().get("pid")
+            pid = self.recorded().get("pid")
             if pid:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

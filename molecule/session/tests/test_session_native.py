@@ -1,0 +1,275 @@
+"""Faults, each for real, with the verdict and the way back; and what a second account can't do. Needs many runs of the playbook.
+
+Later tests go on from where earlier ones ended.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+import requests
+from minitriton_fixtures import PROJECT
+from test_session import CONDA, TUNNEL, URL, api, seconds_until_healthy
+
+NAME = TUNNEL.name
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ended(playbook):
+    """Nothing of these tests outlives them."""
+    yield
+    playbook("playbooks/stop.yml", *CONDA)
+
+
+@pytest.fixture
+def folder(home):
+    return f"{home}/.local/state/slipway"
+
+
+@pytest.fixture
+def said(host, folder):
+    """Reads what the job says of itself."""
+    return lambda: json.loads(host.check_output(f"cat {folder}/session-jupyter.connection"))
+
+
+@pytest.fixture
+def session(playbook):
+    """Runs session.yml; returns its code and its words as one line, since Ansible wraps them."""
+
+    def run(*arguments):
+        done = playbook("playbooks/session.yml", *CONDA, *arguments)
+        return done.returncode, " ".join(done.stdout.split())
+
+    return run
+
+
+@pytest.fixture
+def on_node(minitriton):
+    """Runs a command as an account on the session's node; returns the finished process."""
+
+    def run(account, *argv):
+        command = [str(PROJECT / "scripts/minitriton"), "exec", "t037", "runuser", "-u", account, "--", *argv]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    return run
+
+
+@pytest.fixture
+def stranger(minitriton, state):
+    """A second account with a job of its own on the session's node; runs a command there by ssh through the login node."""
+    minitriton("user", "stranger", "--fresh")
+    config = str(state / "ssh_config")
+    known = f"-o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o ProxyCommand='ssh -F {config} -W %h:%p stranger@login'"
+
+    def run(command, node="t037"):
+        argv = f"ssh -F {config} -o BatchMode=yes {known} stranger@{node} {json.dumps(command)}"
+        return subprocess.run(argv, shell=True, capture_output=True, text=True, timeout=60, check=False)
+
+    run.submit = lambda: minitriton(
+        "exec", "login", "runuser", "-u", "stranger", "--", "bash", "-lc", "cd; bsub -q interactive sleep 600; sleep 3"
+    )
+    return run
+
+
+def tunnel():
+    return json.loads((TUNNEL / "tunnel.json").read_text())
+
+
+def supervisor():
+    state = TUNNEL / "supervisor.json"
+    return json.loads(state.read_text()) if state.exists() else {}
+
+
+def eventually(condition, patience=40):
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain: {supervisor()}"
+        time.sleep(0.2)
+
+
+# --- the tunnel, by its supervisor
+
+
+def test_from_nothing_to_a_checked_address_and_a_supervisor(session):
+    code, words = session()
+    assert code == 0, words
+    eventually(lambda: supervisor()["verdict"] == "healthy")
+
+
+@pytest.mark.parametrize(("fault", "limit"), [(signal.SIGKILL, 10), (signal.SIGSTOP, 20)])
+def test_a_killed_or_frozen_ssh_is_replaced_without_anybody(fault, limit):
+    before = tunnel()
+    os.kill(before["pid"], fault)
+    assert seconds_until_healthy(URL) <= limit
+    assert tunnel()["local_port"] == before["local_port"]
+    assert tunnel()["pid"] != before["pid"]
+
+
+def test_a_supervisor_that_slept_with_its_machine_goes_on():
+    """Both stand still, as after a lid is closed; the tunnel is dead when they wake."""
+    pid = supervisor()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    os.kill(tunnel()["pid"], signal.SIGSTOP)
+    time.sleep(8)
+    os.kill(pid, signal.SIGCONT)
+    assert seconds_until_healthy(URL) <= 20
+    assert supervisor()["pid"] == pid
+
+
+def test_a_login_node_that_is_away_is_waited_for_and_the_tunnel_comes_back(minitriton):
+    """Its sshd refuses, its sessions are gone: no try helps until it is back."""
+    minitriton("exec", "login", "sh", "-c", "mv /usr/sbin/sshd /usr/sbin/sshd.away; kill $(ps -o pid= -C sshd)")
+    try:
+        eventually(lambda: supervisor()["verdict"] == "login-away")
+    finally:
+        minitriton("exec", "login", "mv", "/usr/sbin/sshd.away", "/usr/sbin/sshd")
+    assert seconds_until_healthy(URL, 90) <= 60
+
+
+def test_a_login_node_that_asks_for_more_ends_the_supervisor_with_the_verdict(minitriton, home, session):
+    """As where the second factor's connection is gone: no storm of tries, and after a log-in all is well again."""
+    pid = supervisor()["pid"]
+    keys = f"{home}/.ssh/authorized_keys"
+    minitriton("exec", "login", "mv", keys, f"{keys}.kept")
+    try:
+        os.kill(tunnel()["pid"], signal.SIGKILL)
+        eventually(lambda: supervisor()["verdict"] == "log-in-again")
+        eventually(lambda: not os.path.exists(f"/proc/{pid}"))
+        assert "Permission denied" in supervisor()["words"]
+    finally:
+        minitriton("exec", "login", "mv", f"{keys}.kept", keys)
+    code, words = session()
+    assert code == 0, words
+    assert seconds_until_healthy(URL) <= 10
+
+
+# --- the server and its job
+
+
+def test_a_hung_server_is_not_taken_for_a_frozen_tunnel(said, minitriton):
+    before = tunnel()["pid"]
+    minitriton("exec", "t037", "kill", "-STOP", str(said()["pid"]))
+    try:
+        eventually(lambda: supervisor()["verdict"] == "server-away")
+        time.sleep(10)
+        assert tunnel()["pid"] == before
+    finally:
+        minitriton("exec", "t037", "kill", "-CONT", str(said()["pid"]))
+    eventually(lambda: supervisor()["verdict"] == "healthy")
+
+
+def test_a_hung_server_is_replaced_by_a_new_job_where_somebody_asks_for_it(session, said, minitriton, login):
+    first = said()
+    minitriton("exec", "t037", "kill", "-STOP", str(first["pid"]))
+    code, words = session("-e", "session_resubmit=true")
+    assert code == 0, words
+    assert said()["job_id"] != first["job_id"]
+    assert login("bjobs -noheader -o jobid").split() == [said()["job_id"]]
+    assert "version" in api().json()
+
+
+def test_a_job_that_was_killed_by_someone_is_replaced(session, said, login):
+    first = said()["job_id"]
+    login(f"bkill {first}; sleep 3")
+    code, words = session()
+    assert code == 0, words
+    assert said()["job_id"] != first
+    assert "version" in api().json()
+
+
+def test_two_runs_at_once_make_one_job(playbook, said, login):
+    playbook("playbooks/stop.yml", *CONDA)
+    argv = ["ansible-playbook", "-i", "inventory/minitriton", "playbooks/session.yml", "-l", "triton", *CONDA]
+    runs = [
+        subprocess.Popen(argv, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in "12"
+    ]
+    words = [run.communicate(timeout=300)[0] for run in runs]
+    codes = [run.returncode for run in runs]
+    assert 0 in codes, words
+    assert all(code == 0 or "another run is busy" in text for code, text in zip(codes, words, strict=True)), words
+    assert login("bjobs -noheader -o jobid").split() == [said()["job_id"]]
+
+
+# --- the safer ways, and a second account
+
+
+@pytest.fixture(scope="module")
+def private(playbook):
+    """The session anew, in the safest way that works."""
+    playbook("playbooks/stop.yml", *CONDA)
+    done = playbook("playbooks/session.yml", *CONDA, "-e", "session_tunnel_mode=auto")
+    assert done.returncode == 0, done.stdout
+    return tunnel()
+
+
+def test_auto_takes_the_unix_socket_where_ssh_to_the_node_works(private, on_node, user, said):
+    assert private["mode"] == "socket"
+    assert "version" in api().json()
+    assert seconds_until_healthy(URL) < 5
+    path = private["socket"]
+    modes = on_node(user, "stat", "-c", "%a %U", os.path.dirname(path), path).stdout
+    assert modes == f"700 {user}\n600 {user}\n"
+    ports = on_node(user, "ss", "-Hltnp").stdout
+    assert f"pid={said()['pid']}," not in ports
+
+
+def test_a_second_account_gets_neither_to_the_node_nor_to_anything_of_the_session(private, stranger, folder, host):
+    assert "Permission denied" in stranger("true").stderr
+    stranger.submit()
+    assert stranger("hostname").stdout == "t037\n"
+    for path in (private["socket"], os.path.dirname(private["socket"]), f"{folder}/session-jupyter.token", folder):
+        denied = stranger(f"cat {path} || ls {path}")
+        assert denied.returncode != 0
+        assert denied.stderr.count("Permission denied") == 2, denied
+    token = host.check_output(f"cat {folder}/session-jupyter.token")
+    seen = stranger(
+        "ps -eo args; cat /proc/[0-9]*/environ 2> /dev/null; bash -lc 'bjobs -u all -w -o \"jobid command job_description\"'"
+    )
+    assert "jupyter" in seen.stdout
+    assert token not in seen.stdout
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_supervisor_keeps_a_tunnel_to_a_socket_too(private, fault):
+    os.kill(tunnel()["pid"], fault)
+    assert seconds_until_healthy(URL) <= 20
+    assert tunnel()["mode"] == "socket"
+
+
+def test_a_hung_server_behind_a_socket_is_told_apart_by_the_tunnels_end(private, session, minitriton, said):
+    minitriton("exec", "t037", "kill", "-STOP", str(said()["pid"]))
+    try:
+        code, words = session("-e", "session_tunnel_mode=auto")
+        assert code != 0
+        assert "its server hangs" in words
+    finally:
+        minitriton("exec", "t037", "kill", "-CONT", str(said()["pid"]))
+
+
+def test_auto_falls_back_to_the_login_node_and_says_why(playbook, session, minitriton):
+    playbook("playbooks/stop.yml", *CONDA)
+    minitriton("exec", "t037", "mv", "/opt/minitriton/admit", "/opt/minitriton/admit.away")
+    try:
+        code, words = session("-e", "session_tunnel_mode=auto")
+    finally:
+        minitriton("exec", "t037", "mv", "/opt/minitriton/admit.away", "/opt/minitriton/admit")
+    assert code == 0, words
+    assert "session_tunnel_mode is auto, but an ssh to the node itself does not work" in words
+    assert "Permission denied" in words
+    assert tunnel()["mode"] == "login"
+    assert "version" in api().json()
+
+
+def test_stop_ends_the_supervisor_and_the_tunnel(playbook):
+    pid = supervisor()["pid"]
+    done = playbook("playbooks/stop.yml", *CONDA)
+    assert done.returncode == 0, done.stdout
+    assert not os.path.exists(f"/proc/{pid}")
+    assert not (TUNNEL / "supervisor.json").exists()
+    with contextlib.suppress(requests.ConnectionError):
+        api()
+        pytest.fail("somebody still listens")
