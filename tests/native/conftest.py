@@ -5,5 +5,3 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2] / "molecule/resources/testing"))
-
-from native_site import cluster, home, host, lab, login, minitriton, playbook, site, state, user  # noqa: F401

@@ -6,11 +6,12 @@ Each number is seen from two sides: the scheduler's own picture of its workers, 
 
 import ipaddress
 import json
-import time
 from collections import Counter
 from contextlib import contextmanager
 
 import pytest
+
+pytest_plugins = ["native_site"]
 
 # Jobs, and of each: slots, processes, their threads, and GB of memory; as the tutorial counts them.
 SHAPES = {
@@ -56,7 +57,7 @@ def jobs(login):
 
 
 @pytest.fixture
-def notebook(lab, login):
+def notebook(lab, no_jobs):
     """A kernel of the session; what it leaves in LSF is a failure."""
 
     @contextmanager
@@ -65,10 +66,7 @@ def notebook(lab, login):
             run(START.format(shape=shape, jobs=SHAPES[shape][0]))
             yield run
             run(CLOSE)
-        deadline = time.monotonic() + 120  # LSF ends a job in steps of 10 s
-        while "No unfinished job found" not in (left := login("bjobs -q normal 2>&1 || true")):
-            assert time.monotonic() < deadline, f"closing leaves a job:\n{left}"
-            time.sleep(1)
+        no_jobs()
 
     return opened
 

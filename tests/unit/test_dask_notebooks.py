@@ -15,21 +15,7 @@ pytest_plugins = ["native_env"]
 dask_notebooks = module_runner.load("roles/dask/library/dask_notebooks.py")
 SHIPPED = {path.name: path.read_text() for path in (PROJECT / "roles/dask/files").glob("*.ipynb")}
 
-# Runs a notebook, with the cell of parameters replaced, and prints what its cells printed.
-RUN = """
-import json, sys, nbformat
-from nbclient import NotebookClient
-path, parameters = sys.argv[1:]
-book = nbformat.read(path, as_version=4)
-nbformat.validate(book)
-for cell in book.cells:
-    if "parameters" in cell.metadata.get("tags", []):
-        cell.source += "\\n" + parameters
-NotebookClient(book, timeout=120, kernel_name="python3").execute()
-outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
-said = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
-print(json.dumps({"said": said, "shown": sorted({kind for output in outputs for kind in output.get("data", {})})}))
-"""
+RUN = PROJECT / "molecule/resources/testing/run_notebook.py"
 
 
 @pytest.fixture
@@ -129,7 +115,7 @@ def site(tmp_path_factory):
 def executed(site, python, name, parameters):
     cluster, home = site
     done = subprocess.run(
-        [python, "-c", RUN, home / f"dask-examples/{name}.ipynb", parameters],
+        [python, RUN, home / f"dask-examples/{name}.ipynb", parameters],
         env={**cluster.env, "PATH": f"{python.parent}{os.pathsep}{cluster.env['PATH']}"},
         capture_output=True,
         text=True,
@@ -165,5 +151,5 @@ def test_pi_by_more_and_more_workers(site, env):
     assert "1 workers: " in done["said"]
     assert "2 workers: " in done["said"]
     assert "π ≈ 3.1" in done["said"]
-    assert "application/vnd.bokehjs_exec.v0+json" in done["shown"]
+    assert "application/vnd.bokehjs_exec.v0+json" in dict(done["shown"])
     lsf_cluster.until(lambda: "No unfinished job found" in site[0]("bjobs").stderr)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Mini-Triton of this machine's own architecture, with the whole way run on it: for tests that Molecule doesn't run.
+"""Fixtures of the tests that Molecule doesn't run: a Mini-Triton of this machine's own architecture, and site.yml run on it.
 
-What a conftest.py imports from here are fixtures; it sees to it that this folder is on sys.path.
+A test's file says `pytest_plugins = ["native_site"]`; its folder's conftest.py puts this one on sys.path.
 """
 
 import json
 import os
+import time
 from pathlib import Path
 
 import ansible.module_utils
@@ -18,7 +19,8 @@ os.environ.setdefault("MINITRITON_LOCAL_PORT", "8893")
 ansible.module_utils.__path__ += [str(PROJECT / "plugins/module_utils"), str(PROJECT / "roles/session/module_utils")]
 
 from ansible.module_utils.session.probe import Lab  # noqa: E402
-from minitriton_fixtures import cluster, home, host, login, minitriton, playbook, state, user  # noqa: E402, F401
+
+pytest_plugins = ["minitriton_fixtures"]
 
 #: Of a machine that starts 45 interpreters on two cores, and runs other things beside.
 SLOW = {"dask_death_timeout": 600, "dask_walltime": "01:00"}
@@ -27,7 +29,7 @@ SLOTS = {"session_slots": 4}
 
 
 @pytest.fixture(scope="session")
-def site(minitriton, playbook):  # noqa: F811
+def site(minitriton, playbook):
     """site.yml has run: the session is up, its tunnel open. What an interrupted run left goes first."""
     minitriton("down")
     minitriton("up")
@@ -41,7 +43,26 @@ def site(minitriton, playbook):  # noqa: F811
 
 
 @pytest.fixture(scope="session")
-def lab(site, host, home):  # noqa: F811
+def lab_at():
+    """Makes what asks a server: of its address and a token."""
+    return lambda url, token: Lab(url, token, patience=900)
+
+
+@pytest.fixture(scope="session")
+def lab(site, lab_at, host, home):
     """The session at this end of its tunnel, asked by its token."""
     token = host.check_output(f"cat {home}/.local/state/slipway/session-jupyter.token").strip()
-    return Lab(f"http://localhost:{os.environ['MINITRITON_LOCAL_PORT']}", token, patience=900)
+    return lab_at(f"http://localhost:{os.environ['MINITRITON_LOCAL_PORT']}", token)
+
+
+@pytest.fixture
+def no_jobs(login):
+    """Waits until LSF has none of the user's worker jobs any more."""
+
+    def wait():
+        deadline = time.monotonic() + 120  # LSF ends a job in steps of 10 s
+        while "No unfinished job found" not in (left := login("bjobs -q normal 2>&1 || true")):
+            assert time.monotonic() < deadline, f"closing leaves a job:\n{left}"
+            time.sleep(1)
+
+    return wait
