@@ -66,7 +66,9 @@ def programs(site, state, host, home, playbook, tmp_path_factory):
         f"mkdir -p {home}/.config/pip && "
         f"printf '[install]\\nno-index = true\\nfind-links = /scratch/hub/wheels\\n' > {home}/.config/pip/pip.conf"
     )
-    done = playbook("playbooks/onboard.yml", "-e", json.dumps({"conda_env_pip": ["jupyterhub", "batchspawner"]}))
+    done = playbook(
+        "playbooks/onboard.yml", "-e", json.dumps({**site, "conda_env_pip": ["jupyterhub", "batchspawner"]})
+    )
     assert done.returncode == 0, done.stdout
     return prefix
 
