@@ -63,3 +63,6 @@ lock: setup
 	  --no-emit-find-links --custom-compile-command 'make lock' requirements-dev.in -o requirements-dev.txt
 	cd tests/tutorial && uv pip compile --quiet --generate-hashes --python-version 3.11 --exclude-newer 2023-02-01 --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --override overrides.txt --custom-compile-command 'make lock' requirements.in -o requirements.txt
+	cd tests/native/hub && uv pip compile --quiet --generate-hashes --python-version 3.11 --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --custom-compile-command 'make lock' requirements.in -o requirements.txt
+	cd tests/native/hub && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund

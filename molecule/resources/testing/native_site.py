@@ -22,31 +22,35 @@ from ansible.module_utils.session.probe import Lab  # noqa: E402
 
 pytest_plugins = ["minitriton_fixtures"]
 
-#: Of a machine that starts 45 interpreters on two cores, and runs other things beside.
-SLOW = {"dask_death_timeout": 600, "dask_walltime": "01:00"}
-#: The slots of the session, for what runs in a notebook itself.
-SLOTS = {"session_slots": 4}
+#: For a machine that starts 45 interpreters on two cores, and runs other things beside; and slots for what runs in a notebook itself.
+VARIABLES = {"dask_death_timeout": 600, "dask_walltime": "01:00", "session_slots": 4}
 
 
 @pytest.fixture(scope="session")
 def site(minitriton, playbook):
-    """site.yml has run: the session is up, its tunnel open. What an interrupted run left goes first."""
+    """site.yml has run: the session is up, its tunnel open. What an interrupted run left goes first. Gives its variables."""
     minitriton("down")
     minitriton("up")
     try:
-        done = playbook("site.yml", "-e", json.dumps({**SLOW, **SLOTS}))
+        done = playbook("site.yml", "-e", json.dumps(VARIABLES))
         assert done.returncode == 0, done.stdout
-        yield
+        yield VARIABLES
         playbook("playbooks/stop.yml")
     finally:
         minitriton("down")
 
 
 @pytest.fixture(scope="session")
-def lab(site, host, home):
+def lab_at():
+    """Makes what asks a server: of its address and a token."""
+    return lambda url, token: Lab(url, token, patience=900)
+
+
+@pytest.fixture(scope="session")
+def lab(site, lab_at, host, home):
     """The session at this end of its tunnel, asked by its token."""
     token = host.check_output(f"cat {home}/.local/state/slipway/session-jupyter.token").strip()
-    return Lab(f"http://localhost:{os.environ['MINITRITON_LOCAL_PORT']}", token, patience=900)
+    return lab_at(f"http://localhost:{os.environ['MINITRITON_LOCAL_PORT']}", token)
 
 
 @pytest.fixture

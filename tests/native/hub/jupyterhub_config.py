@@ -8,6 +8,7 @@ import os
 import shlex
 
 import batchspawner
+from traitlets import default
 
 HUB = json.loads(os.environ["HUB"])
 BIN = f"/home/{HUB['user']}/local/miniconda3/envs/myenv/bin"
@@ -16,12 +17,16 @@ BIN = f"/home/{HUB['user']}/local/miniconda3/envs/myenv/bin"
 class Spawner(batchspawner.LsfSpawner):
     """Through ssh no variables pass: the server's travel in the script, which goes to bsub's standard input."""
 
+    @default("req_homedir")
+    def _home(self):
+        return f"/home/{self.user.name}"  # this machine does not know the account
+
     def get_req_subvars(self):
         exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in self.get_env().items())
         return {**super().get_req_subvars(), "prologue": exports}
 
     def state_gethost(self):
-        return HUB["nodes"][super().state_gethost()]  # this machine does not know them by name
+        return HUB["nodes"][super().state_gethost()]  # nor the nodes' names
 
 
 def remote(command):
@@ -46,8 +51,7 @@ c.Spawner.cmd = [f"{BIN}/jupyterhub-singleuser"]
 c.Spawner.http_timeout = c.Spawner.start_timeout = 300
 c.BatchSpawnerBase.batchspawner_singleuser_cmd = f"{BIN}/batchspawner-singleuser"
 c.BatchSpawnerBase.exec_prefix = f"ssh -F {shlex.quote(HUB['ssh_config'])} {HUB['user']}@login"
-c.BatchSpawnerBase.req_homedir = f"/home/{HUB['user']}"
 c.BatchSpawnerBase.req_queue = "normal"
 c.LsfSpawner.batch_submit_cmd = remote("bsub")
-c.LsfSpawner.batch_query_cmd = remote('bjobs -a -noheader -o "STAT EXEC_HOST" {job_id}')
+c.LsfSpawner.batch_query_cmd = remote("bjobs -a -noheader -o \"stat exec_host delimiter=' '\" {job_id}")
 c.LsfSpawner.batch_cancel_cmd = remote("bkill {job_id}")
