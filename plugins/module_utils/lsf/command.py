@@ -6,12 +6,13 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 
 from . import LsfError
 
-#: Seconds for a login shell to say what its environment is, and for an ended command's pipes to close.
+#: Seconds for a login shell to say what its environment is, and between two looks at whether a command has ended.
 SHELL_TIMEOUT = 30
-CLOSING = 5
+LOOK = 1
 
 
 def environment(profile, variables):
@@ -56,7 +57,8 @@ def call(argv, stdin, env, timeout):
     """Runs a command for at most ``timeout`` seconds, and returns ``(exit code, stdout, stderr, whether it was cut off)``; texts are bytes.
 
     Sites wrap LSF's commands in scripts, and what a wrapper started goes on when the wrapper is killed, with our pipes in
-    its hands: so the command gets a process group of its own, which ends as a whole.
+    its hands: so the command gets a process group of its own, which ends as a whole. And what outlives a command that ended by
+    itself, as an agent that a profile starts, is neither waited for nor ended.
 
     Raises:
         OSError: the command cannot be run.
@@ -69,20 +71,32 @@ def call(argv, stdin, env, timeout):
         env=env,
         start_new_session=True,
     )
-    late = False
     try:
-        out, err = process.communicate(stdin, timeout)
-    except subprocess.TimeoutExpired:
-        late = True
-        _end(process)
-        try:
-            out, err = process.communicate(timeout=CLOSING)
-        except subprocess.TimeoutExpired as error:  # something left the group and holds the pipes
-            out, err = error.stdout or b"", error.stderr or b""
-    except BaseException:
-        _end(process)
-        raise
+        deadline = time.monotonic() + timeout
+        out, err, whole = _read(process, stdin, min(LOOK, timeout))
+        ended = False
+        while not (whole or ended) and time.monotonic() < deadline:
+            ended = process.poll() is not None
+            out, err, whole = _read(process, None, min(LOOK, max(0.0, deadline - time.monotonic())))
+        late = process.poll() is None
+        if late:
+            _end(process)
+            out, err, _ = _read(process, None, LOOK)
+    finally:
+        if process.poll() is None:  # interrupted
+            _end(process)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            with contextlib.suppress(OSError):
+                stream.close()
     return process.returncode, out, err, late
+
+
+def _read(process, stdin, seconds):
+    """What the process wrote up to now, and whether that is all."""
+    try:
+        return (*process.communicate(stdin, seconds), True)
+    except subprocess.TimeoutExpired as error:
+        return error.stdout or b"", error.stderr or b"", False
 
 
 def _end(process):
