@@ -385,6 +385,9 @@ def test_users_are_kept_apart():
         done = as_user(65534, "bsub", "-q", "staff", "-o", "who", "id -u; sleep 1")
         assert done.returncode == 0, done
         id = done.stdout.split()[1].strip("<>")
+        assert "Faults are for root and" in as_user(1, f"{cluster.dest}/etc/lsfd", "fault", "hang", "on").stderr
+        assert as_user(1, "badmin", "qclose", "normal").stderr == "normal: User permission denied\n"
+        assert as_user(1, "bstop", id).stderr == f"Job <{id}>: User permission denied\n"
         assert as_user(1, "bkill", id).stderr == f"Job <{id}>: User permission denied\n"
         assert "No unfinished job found" in as_user(1, "bjobs").stderr
         assert " nobody " in as_user(1, "bjobs", id).stdout

@@ -69,6 +69,14 @@ def test_a_fault_of_somebody_elses(lsf):
     assert lsf("bjobs").returncode == 0
 
 
+def test_a_command_that_refuses_in_any_words(lsf):
+    text = "Pending job threshold reached. Retrying in 60 seconds..."
+    lsf.fault("refuse", "on", "command=bsub", f"text={text}", "code=1")
+    done = lsf("bsub", "sleep", "60")
+    assert (done.stdout, done.stderr, done.returncode) == ("", text + "\n", 1)
+    assert "No unfinished job" in lsf("bjobs").stderr
+
+
 def test_esub_refuses_with_exit_code_0(lsf):
     lsf.fault("esub", "on")
     done = lsf("bsub", "sleep", "60")
@@ -139,6 +147,18 @@ def test_a_host_believed_lost(lsf):
     until(lambda: "Unknown; unable to reach the execution host;" in lsf("bhist", "-l", "-UF", id).stdout)
 
 
+def test_a_rerunnable_job_on_a_host_believed_lost_runs_once(lsf):
+    id = lsf.submit("-r", "-m", "t001 t002", "echo $$ >> rerun; exec sleep 60")
+    until(lambda: (lsf.home / "rerun").exists() and lsf.field(id, "stat") == "RUN")
+    first = lsf.field(id, "exec_host")
+    lsf.fault("unknown", "on", f"host={first}")
+    until(lambda: lsf.field(id, "stat") == "RUN" and (lsf.home / "rerun").read_text().count("\n") == 2)
+    assert lsf.field(id, "exec_host") != first
+    old, new = (f"/proc/{pid}" for pid in (lsf.home / "rerun").read_text().split())
+    until(lambda: lsf("test", "-e", old).returncode)
+    assert lsf("test", "-e", new).returncode == 0
+
+
 def test_suspended_by_lsf(lsf):
     id = lsf.submit("while :; do echo >> beats; sleep 0.05; done")
     until((lsf.home / "beats").exists)
@@ -191,6 +211,6 @@ def test_what_lsfd_fault_says(lsf):
 
 
 FAULTS = (
-    "mbatchd", "lim", "hang", "wait", "esub", "banner", "stderr", "cut", "missing", "forgotten", "unknown", "suspended",
+    "mbatchd", "lim", "hang", "wait", "refuse", "esub", "banner", "stderr", "cut", "missing", "forgotten", "unknown", "suspended",
     "requeue", "clock",
 )  # fmt: skip

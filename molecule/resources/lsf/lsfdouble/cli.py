@@ -22,7 +22,7 @@ class Context:
 
     def __init__(self, name: str):
         self.name, self.conf = name, read_conf()
-        self.words = words.of(self.conf["LSF_DOUBLE_PERSONALITY"])
+        self.words = words.of(self.conf.get("LSF_DOUBLE_PERSONALITY", "lsf10"))
         self.faults = faults.Switches(self.conf["LSB_SHAREDIR"])
         self.on = self.faults.on()
 
@@ -69,6 +69,10 @@ def run(name: str) -> None:
             code = 0
         else:
             context.suffer()
+            refuse = context.hit("refuse")
+            if refuse is not None:
+                complain(refuse["text"])
+                sys.exit(refuse.get("code", FAILED))
             code = import_module("lsfdouble." + name).main(sys.argv[1:], context)
         sys.stdout.flush()
     except Usage as wrong:

@@ -103,8 +103,11 @@ class Control:
         job.avoid = job.hosts[0][0]
         self._begin_again(job, 0)
 
-    def rerun(self, job: Job) -> None:
-        """bsub -r: the host is lost, the job begins elsewhere. What still runs there is ended when the host is back."""
+    def rerun(self, job: Job, server) -> None:
+        """bsub -r: the host is lost, the job begins elsewhere. What still runs there is ended when the host is back, or at
+        once where its `server` is here all the same (the fault `unknown`)."""
+        if server:
+            server.send(do="signal", id=job.id, signal=int(signal.SIGKILL))
         job.avoid = job.hosts[0][0]
         job.again()
         self.history.add(job, "requeue", uid=0)

@@ -19,6 +19,7 @@ FAULTS = {
     "lim": ("LIM is away: commands try for ever, lsid gives up", CLIENT),
     "hang": ("a client says nothing and does nothing", CLIENT),
     "wait": ("`Cannot connect to LSF. Please wait ...`, then success", CLIENT | {"seconds": float}),
+    "refuse": ("a command only says `text` on stderr and exits with `code`, or 255", CLIENT | {"text": str, "code": int}),
     "esub": ("bsub refuses, with exit code 0", {"user": str, "text": str}),
     "banner": ("lines with numbers before the submission line", {"user": str, "text": str}),
     "stderr": ("the submission line on stderr, as BSUB_STDERR has it", {"user": str}),
@@ -31,7 +32,7 @@ FAULTS = {
     "clock": ("all times printed are wrong by that much", {"seconds": float}),
 }  # fmt: skip
 ONCE = {"requeue": 1}  # `times` where none is given: a job that is requeued again and again never runs
-NEEDS = {"clock": "seconds", "unknown": "host"}
+NEEDS = {"clock": "seconds", "unknown": "host", "refuse": "text"}
 SETTLE = 5.0  # seconds; longer than a master's turn, and not for ever where none runs
 BANNER = "Job is submitted to <proj0001> project.\n*** 2 nodes are down until 2026-12-24 08:00; see ticket <10345>. ***"
 ESUB = "Request aborted by esub: project 4711 has no hours left. Job not submitted."

@@ -22,12 +22,19 @@ def main(argv: list) -> None:
 
             server.main(conf, argv[2] if argv[1:] else os.uname().nodename)
         elif argv[:1] == ["fault"]:
-            from . import faults
-
-            print(faults.main(faults.Switches(conf["LSB_SHAREDIR"]), argv[1:]))
+            print(_fault(conf, argv[1:]))
         else:
             sys.exit("Usage: lsfd master | lsfd server [--host NAME] | lsfd fault ...")
-    except (LsfError, OSError) as error:
-        sys.exit(f"lsfd: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _fault(conf: dict, argv: list) -> str:
+    from . import faults
+
+    try:
+        return faults.main(faults.Switches(conf["LSB_SHAREDIR"]), argv)
+    except LsfError as error:
+        sys.exit(f"lsfd: {error}")
+    except PermissionError as error:
+        sys.exit(f"lsfd: {error.filename}: {error.strerror}. Faults are for root and for who installed the double.")

@@ -6,7 +6,7 @@ import pwd
 import time
 from dataclasses import asdict
 
-from . import admission, request, scheduler, words
+from . import admission, request, scheduler, views, words
 from .control import Control
 from .faults import Switches
 from .history import History
@@ -79,9 +79,8 @@ class Master:
 
     def on_submit(self, peer: Peer, job: dict, script: str, env: dict) -> None:
         try:
-            job, is_default = admission.judge(
-                self.cluster, self.store.closed, self.store.next_id, peer.uid, peer.gid, job
-            )
+            given = (self.cluster, self.store.closed, self.store.next_id, peer.uid, peer.gid)
+            job, is_default = admission.judge(*given, job)
         except request.Refused as refusal:
             return peer.send(refused=refusal.key, values=refusal.values)
         self.store.add(job, script, env)
@@ -110,7 +109,10 @@ class Master:
         if len(shown) < len(found):
             self.faults.used("missing")
         known = {job.id for job in shown}
-        peer.send(jobs=[self._view(job) for job in shown], missing=[id for id in ids if id not in known])
+        peer.send(
+            jobs=[views.job(job, self.words, self._silent(job)) for job in shown],
+            missing=[id for id in ids if id not in known],
+        )
 
     def on_act(self, peer: Peer, action: str, ids: list, where: dict, signal: int = 0, force: bool = False) -> None:
         """bkill, bstop, bresume, brequeue: on jobs by number, or ([0] or none) on all that agree with `where`."""
@@ -132,18 +134,11 @@ class Master:
         peer.send(results=[[id, acts[action](job)] for id, job in chosen])
 
     def on_queues(self, peer: Peer) -> None:
-        counts = {name: {"PEND": 0, "RUN": 0, "USUSP": 0, "SSUSP": 0} for name in self.cluster["queues"]}
-        for job in self.jobs.values():
-            if job.unfinished and job.stat != "ZOMBI":
-                counts[job.queue]["PEND" if job.stat == "PSUSP" else job.stat] += job.slots
+        counts = views.queues(self.cluster, self.jobs.values())
         peer.send(queues=self.cluster["queues"], counts=counts, closed=self.store.closed)
 
     def on_hosts(self, peer: Peer) -> None:
-        used = {name: {"RUN": 0, "USUSP": 0, "SSUSP": 0} for name in self.cluster["hosts"]}
-        for job in self.jobs.values():
-            if job.stat in scheduler.OCCUPYING or (job.stat == "PEND" and job.hosts):
-                for name, count in job.hosts:
-                    used[name]["RUN" if job.stat == "PEND" else job.stat] += count
+        used = views.hosts(self.cluster, self.jobs.values())
         hosts = [
             {"name": name, "slots": host["slots"], "used": used[name], "away": not self._answers(name)}
             for name, host in self.cluster["hosts"].items()
@@ -181,6 +176,8 @@ class Master:
             if job.unfinished and job.hosts and job.hosts[0][0] == host and job.id not in holds:
                 if job.stat == "PEND":
                     job.hosts = []
+                elif job.rerunnable:
+                    self.control.rerun(job, None)
                 else:
                     self.control.finished(job, 255, 0.0)  # the host was restarted under it
         for id in holds:
@@ -231,12 +228,12 @@ class Master:
 
     def _watch(self, job: Job, now: float) -> None:
         """One unfinished job's timers and the faults that are about it."""
-        silent = job.stat in scheduler.OCCUPYING and not self._here(job.hosts[0][0], now)
+        silent = self._silent(job, now)
         if silent != job.unknown:
             job.unknown = silent
             self.history.add(job, "unknown" if silent else "known", **({"stat": "UNKWN"} if silent else {}))
         if silent and job.rerunnable:
-            self.control.rerun(job)
+            self.control.rerun(job, self.servers.get(job.hosts[0][0]))
         if job.stat == "SSUSP" and job.resume_time and now > job.resume_time + self.cluster["dispatch_interval"]:
             self.control.proceed(job)
         if job.stat in ("RUN", "SSUSP"):
@@ -282,17 +279,8 @@ class Master:
     def _missing(self, job: Job) -> bool:
         return job.unfinished and self.faults.hits("missing", job=job.id, user=job.user) is not None
 
-    def _view(self, job: Job) -> dict:
-        """What bjobs sees: the record, with reasons in words, and UNKWN while the job's host is silent."""
-        view = asdict(job)
-        reason = self.words.PENDING.get(job.pend_reason, job.pend_reason)
-        view["pend_reason"] = reason.format(self.words.hosts(job.pend_hosts)) if job.waiting else ""
-        view["susp_reason"] = self.words.SUSPENDED.get(job.susp_reason, "") if job.stat in ("USUSP", "SSUSP") else ""
-        if job.stat == "PEND":
-            view["hosts"] = []
-        elif job.stat in scheduler.OCCUPYING and not self._here(job.hosts[0][0]):
-            view["stat"] = "UNKWN"
-        return view
+    def _silent(self, job: Job, now: float = 0) -> bool:
+        return job.stat in scheduler.OCCUPYING and not self._here(job.hosts[0][0], now)
 
 
 def main(conf: dict) -> None:

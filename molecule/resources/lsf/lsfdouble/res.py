@@ -88,6 +88,9 @@ def _environment(job: dict, env: dict, host: str, user) -> dict:
         "LS_SUBCWD": job["cwd"],
         "LS_JOBPID": str(os.getpid()),
         "LSF_ENVDIR": os.environ.get("LSF_ENVDIR", TREE + "/conf"),
+        "LSF_BINDIR": TREE + "/10.1/bin",
+        "LSF_LIBDIR": TREE + "/lib",
+        "LSF_SERVERDIR": TREE + "/etc",
         "HOSTNAME": host,
         "PWD": job["cwd"],
     }
