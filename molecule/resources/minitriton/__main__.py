@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Mini-Triton: a small POWER cluster in containers, with two networks, shared homes and an LSF double.
 
-MINITRITON_NAME (default demo) keeps clusters apart, MINITRITON_ARCH is ppc64le (default) or amd64.
+MINITRITON_NAME (default demo) keeps clusters apart, MINITRITON_ARCH is ppc64le (default) or amd64, MINITRITON_SPEC a file that describes
+another cluster than cluster.yml.
 """
 
 import argparse

@@ -33,7 +33,8 @@ class Cluster:
         self.state = Path(environ.get("MINITRITON_STATE") or state_home / "slipway/minitriton" / self.name).absolute()
         cache_home = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
         self.cache = Path(environ.get("SLIPWAY_CACHE") or cache_home / "slipway").absolute()
-        self.spec = yaml.safe_load(SPEC.read_text())
+        self.spec_file = Path(environ.get("MINITRITON_SPEC") or SPEC)
+        self.spec = yaml.safe_load(self.spec_file.read_text())
         self.hosts: dict[str, dict] = self.spec["hosts"]
         self.prefix = f"minitriton-{self.name}"
         self.label = f"slipway.minitriton={self.name}"
@@ -142,7 +143,7 @@ class Cluster:
 
     def exec_argv(self, node: str, command: list[str]) -> list[str]:
         if node not in self.hosts:
-            raise Refusal(f"node {node!r}", f"must be one of {', '.join(self.hosts)}", f"see {SPEC}")
+            raise Refusal(f"node {node!r}", f"must be one of {', '.join(self.hosts)}", f"see {self.spec_file}")
         self._need_nodes()
         terminal = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
         return self.podman.argv("exec", *terminal, self.container(node), *command)
