@@ -9,7 +9,7 @@ name: slipway_users
 short_description: One host a user, out of a users file
 description:
   - Makes a host of each user of a users file, named C(<site>-<user>), in the cluster's group, so that the group's variables, C(--limit),
-    C(forks) and C(serial) work on users as on hosts.
+    C(forks) and C(serial) work on users as on hosts. Their order is the file's; those with an environment of their own come last.
   - No session is ever started for such a host (C(session_enabled) is false).
   - The source is a file that ends in C(.slipway.yml), beside the site's C(group_vars), and is used alone
     (C(-i inventory/site/users.slipway.yml)). Where the folder is the inventory, it is not read (C(ignore_patterns) of ansible.cfg), so
@@ -134,7 +134,8 @@ class InventoryModule(BaseInventoryPlugin):
         except users_file.UsersFileError as error:
             raise AnsibleParserError(str(error)) from error
         self.inventory.add_group(self.get_option("group"))
-        for user in users:
+        # An own environment takes long to build, and users of a batch wait for each other: those come last, together.
+        for user in sorted(users, key=self._has_own):
             if user.state == self.get_option("state"):
                 self._add(user.name, self._variables(user), f"{file}, line {user.line}")
         if self.get_option("builder"):

@@ -107,7 +107,7 @@ def test_what_is_shared_is_used_where_it_will_do(hosts):
 - {name: max, overrides: {miniconda_channels: [max]}}
 """
     found = hosts(users, builder="slipway", prefix="/software/miniconda3")
-    assert list(found) == [f"lake-{name}" for name in ("ada", "bob", "eve", "kim", "lee", "max", "slipway")]
+    assert sorted(found) == [f"lake-{name}" for name in ("ada", "bob", "eve", "kim", "lee", "max", "slipway")]
     sharing = {name for name, values in found.items() if values.get("shared_builder") == "lake-slipway"}
     assert sharing == found.keys() - {"lake-lee"}
     own = "{{ target_home }}/.conda/envs/{{ target_env_name }}"
