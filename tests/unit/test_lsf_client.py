@@ -1,6 +1,7 @@
 """The client on the LSF double, and on the recorded words of LSFs that the double does not speak."""
 
 import json
+import re
 import shlex
 import subprocess
 import threading
@@ -315,6 +316,7 @@ def test_openlavas_reasons_and_ends_come_from_the_long_text(tmp_path, unfolded):
         ],
     )
     assert printed.lsf.job("490").pend_reason == "Not enough job slot(s): 2 hosts;"
+    assert len(printed.calls) == (4 if unfolded else 5)
     assert printed.lsf.job("202").ending == "EXIT, exit code 130"
 
 
@@ -407,6 +409,20 @@ def test_a_job_that_bjobs_misses_and_that_has_not_ended_is_doubtful_and_not_gone
     job = printed.lsf.job("485")
     assert (job.stat, job.meaning) == ("UNKWN", "doubtful")
     assert len([call for call in printed.calls if "bjobs" in call]) == 3
+
+
+def test_a_job_that_lsf_was_asked_to_end_is_over_only_once_bjobs_finds_it_no_more(tmp_path):
+    """It may still be on the ladder of signals, and be missing for one question."""
+    asked = re.sub(
+        r"\n[^\n]*: Exited .*?;\n", "\n", lsf_recorded.said("openlava", "bhist -l 202", 1).stdout, flags=re.DOTALL
+    )
+    printed = Printed(tmp_path, bhist=[("*", asked, "", 0)])
+    gone, there = "echo 'Job <202> is not found' >&2; exit 255", "echo '202^RUN^normal^t037^-^-^-^-^jupyter'; exit"
+    printed.script("bjobs", f"#!/bin/sh\ntest -e {tmp_path}/asked && {{ {there}; }}; touch {tmp_path}/asked; {gone}\n")
+    printed.lsf.form = "rows"
+    assert printed.lsf.job("202").stat == "RUN"
+    printed.script("bjobs", f"#!/bin/sh\n{gone}\n")
+    assert printed.lsf.job("202").ending == "EXIT, LSF was asked to end it"
 
 
 def test_queues_of_openlava_and_their_limits(tmp_path):
