@@ -12,11 +12,12 @@ from playwright.sync_api import expect, sync_playwright
 PROJECT = Path(__file__).parents[2]
 # Where pictures of what a user sees go.
 PICTURES = Path(os.environ.get("SLIPWAY_PICTURES", PROJECT / ".cache/results/pictures"))
-# What Chromium would ask its maker's servers for, and what root needs.
+# What Chromium would ask its maker's servers for, what a page would ask others', and what root needs.
 OPTIONS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
     "--no-first-run",
     "--no-sandbox",
 ]
@@ -42,6 +43,16 @@ def page(chromium, request):
     window = context.new_page()
     window.set_default_timeout(60_000)  # milliseconds
     yield window
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    window.screenshot(path=PICTURES / f"{request.node.name}.png")
+    take(window, request.node.name)
     context.close()
+
+
+@pytest.fixture
+def picture(page):
+    """Keeps a picture of the window as it is, under a name."""
+    return lambda name: take(page, name)
+
+
+def take(window, name):
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    window.screenshot(path=PICTURES / f"{name}.png")
