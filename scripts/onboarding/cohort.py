@@ -19,7 +19,7 @@ class Member:
     """A user in a run.
 
     ``begun`` and ``ended`` are seconds since the run's first event, or None where that has not been; ``seconds`` is the time that was
-    spent on this user in between, without the waits for others of the batch.
+    spent on this user in between, without the waits for others of the batch, and ``stages`` the same by role.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Member:
     begun: float | None = None
     ended: float | None = None
     seconds: float = 0.0
+    stages: dict[str, float] = field(default_factory=dict)
     changed: int = 0
     task: str = ""
     words: str = ""
@@ -76,7 +77,9 @@ class Cohort:
             member.begun = now
         if ours or failed:
             member.ended = now
-            member.seconds += data.get("duration", 0)
+            took, stage = data.get("duration", 0), data.get("role") or data["play"]
+            member.seconds += took
+            member.stages[stage] = member.stages.get(stage, 0) + took
         if event["event"] == "runner_on_start":
             self.now = f"{data['play']}: {data.get('role') or data['task']}"
             if ours:

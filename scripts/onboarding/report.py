@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A run's result, and its report: one HTML file that needs no other."""
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,7 +24,12 @@ def html(found):
     )
     bars = sorted((user for user in found["users"] if user["begun"] is not None), key=lambda user: user["begun"])
     span = max([user["ended"] for user in bars], default=0) or 1
-    return environment.get_template("report.html.j2").render(result=found, bars=bars, span=span, ticks=ticks(span))
+    stages = Counter()
+    for user in bars:
+        stages.update(user["stages"])
+    return environment.get_template("report.html.j2").render(
+        result=found, bars=bars, span=span, ticks=ticks(span), stages=stages
+    )
 
 
 def ticks(span):

@@ -58,7 +58,7 @@ def test_a_user_is_done_at_the_end_of_their_play(cohort, event):
     settled = event("runner_on_ok", "lake-ada", task="Welcome", res={"msg": ["ada, it works"]})
     assert settled is cohort.members["lake-ada"]
     assert (settled.outcome, settled.changed, settled.welcome) == ("done", 1, ["ada, it works"])
-    assert (settled.begun, settled.ended, settled.seconds) == (0, 3, 1.5)
+    assert (settled.begun, settled.ended, settled.seconds, settled.stages) == (0, 3, 1.5, {"dask": 1.5})
     assert not cohort.complete
 
 
