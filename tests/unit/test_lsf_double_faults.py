@@ -219,7 +219,7 @@ def test_what_lsfd_fault_says(lsf):
     assert lsf.fault("missing", "on", "job=7", "times=2").startswith("missing    ON job=7 times=2 ")
     assert lsf.fault("off") == "all faults are off\n"
     assert refusal("nosuch", "on") == f"lsfd: fault 'nosuch' is unknown. Known: {', '.join(FAULTS)}.\n"
-    assert "key 'hots' is unknown. Known: times, host." in refusal("unknown", "on", "hots=t001")
+    assert "key 'hots' is unknown. Known: host." in refusal("unknown", "on", "hots=t001")
     assert refusal("unknown", "on") == "lsfd: fault unknown: needs host=...\n"
     assert refusal("missing", "on", "job=x") == "lsfd: fault missing: job must be int, not 'x'.\n"
     assert "Usage: lsfd fault" in refusal("missing")
