@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fault switches: one file each in work/faults, written by `lsfd fault`, read by clients and daemons as they go.
 
-A switch stays on until it is turned off; with `times=N` it turns itself off after N uses where a daemon does the harm.
+A switch stays on until it is turned off; where the master does the harm once a request, `times=N` turns it off after N.
 Only who may write to work/faults can turn one, since a switch harms everyone's commands.
 """
 
@@ -11,8 +11,7 @@ import time
 
 from .protocol import SOCKET, LsfError
 
-# name -> (what happens, {key: type}). Every switch takes the keys of ANY, too.
-ANY = {"times": int}
+# name -> (what happens, {key: type})
 CLIENT = {"command": str, "user": str}
 FAULTS = {
     "mbatchd": ("the master hears and schedules nothing: `batch system daemon not responding ... still trying`", {}),
@@ -23,12 +22,12 @@ FAULTS = {
     "esub": ("bsub refuses, with exit code 0", {"user": str, "text": str}),
     "banner": ("lines with numbers before the submission line", {"user": str, "text": str}),
     "stderr": ("the submission line on stderr, as BSUB_STDERR has it", {"user": str}),
-    "cut": ("a bsub's request is taken, its answer never comes (how=reset: the connection breaks)", {"user": str, "how": str}),
-    "missing": ("bjobs does not know a live job", {"job": int, "user": str}),
+    "cut": ("bsub's request is taken, its answer never comes (how=reset: a broken connection)", {"user": str, "how": str, "times": int}),
+    "missing": ("bjobs does not know a live job", {"job": int, "user": str, "times": int}),
     "forgotten": ("finished jobs are forgotten at once, as if CLEAN_PERIOD were over", {"job": int}),
     "unknown": ("the master believes a host silent: its jobs are UNKWN, and live", {"host": str}),
     "suspended": ("LSF itself suspends running jobs: SSUSP, stopped until the switch is off", {"job": int, "host": str}),
-    "requeue": ("LSF takes a running job off its host and starts it on another one", {"job": int, "host": str}),
+    "requeue": ("LSF takes a running job off its host and starts it on another one", {"job": int, "host": str, "times": int}),
     "clock": ("all times printed are wrong by that much", {"seconds": float}),
 }  # fmt: skip
 ONCE = {"requeue": 1}  # `times` where none is given: a job that is requeued again and again never runs
@@ -96,12 +95,12 @@ def parse(name: str, words: list) -> dict:
     """`key=value` words as the values of that switch."""
     if name not in FAULTS:
         raise LsfError(f"fault {name!r} is unknown. Known: {', '.join(FAULTS)}.")
-    known = ANY | FAULTS[name][1]
+    known = FAULTS[name][1]
     values = {"times": ONCE[name]} if name in ONCE else {}
     for word in words:
         key, _, text = word.partition("=")
         if key not in known:
-            raise LsfError(f"fault {name}: key {key!r} is unknown. Known: {', '.join(known)}.")
+            raise LsfError(f"fault {name}: key {key!r} is unknown. Known: {', '.join(known) or 'none'}.")
         try:
             values[key] = known[key](text)
         except ValueError:

@@ -162,8 +162,7 @@ class Master:
     # -- servers
 
     def on_server(self, peer: Peer, host: str, holds: list) -> None:
-        """A server's greeting, with the jobs it holds. What we thought was there and is not, is over or was never begun;
-        what is there and should not be (bkill -r, a job run again elsewhere) is ended."""
+        """A server's greeting, with the jobs it holds. What we thought was there and is not, is over or was never begun."""
         if peer.uid not in (0, os.geteuid()) or host not in self.cluster["hosts"]:
             log(f"refused a server: uid {peer.uid}, host {host}")
             return self.hub.drop(peer)
@@ -180,12 +179,13 @@ class Master:
                     self.control.rerun(job, None)
                 else:
                     self.control.finished(job, 255, 0.0)  # the host was restarted under it
-        for id in holds:
-            if not self._belongs(self.jobs.get(id), host):
-                peer.send(do="signal", id=id, signal=9)
+        self.on_alive(peer, holds)
 
-    def on_alive(self, peer: Peer) -> None:
-        """A heartbeat: the hub noted the time."""
+    def on_alive(self, peer: Peer, holds: list) -> None:
+        """A heartbeat. What runs there and should not (killed with -r, or run again elsewhere, while out of reach) is ended."""
+        for id in holds if self._here(peer.host) else ():
+            if not self._belongs(self.jobs.get(id), peer.host):
+                peer.send(do="signal", id=id, signal=9)
 
     def on_started(self, peer: Peer, id: int, pid: int, home: str = "", cwd: str = "") -> None:
         job = self.jobs.get(id)

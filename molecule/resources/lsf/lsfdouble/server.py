@@ -46,7 +46,7 @@ class Server:
             self._reap()
             self._tell()
             if time.monotonic() >= beat:
-                self._send(op="alive")
+                self._send(op="alive", holds=self._ids())
                 beat = time.monotonic() + self.cluster["heartbeat"]
 
     # -- the master
@@ -102,7 +102,7 @@ class Server:
 
     def do_signal(self, id: int, signal: int) -> None:
         lines, alive = self._record(id)
-        if alive and lines and "pid" in lines[0]:
+        if alive and lines and "pid" in lines[0] and "code" not in lines[-1]:
             try:
                 os.killpg(lines[0]["pid"], signal)
                 self._log(f"job {id} gets signal {signal}")

@@ -29,7 +29,7 @@ def job(job, words, silent: bool) -> dict:
     """What bjobs sees: the record, with reasons in words, and UNKWN where the job's host is `silent`."""
     view = asdict(job)
     reason = words.PENDING.get(job.pend_reason, job.pend_reason)
-    view["pend_reason"] = reason.format(words.hosts(job.pend_hosts)) if job.waiting else ""
+    view["pend_reason"] = reason.format(words.hosts(job.pend_hosts)) if job.stat in ("PEND", "PSUSP") else ""
     view["susp_reason"] = words.SUSPENDED.get(job.susp_reason, "") if job.stat in ("USUSP", "SSUSP") else ""
     if job.stat == "PEND":
         view["hosts"] = []
