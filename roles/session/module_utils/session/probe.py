@@ -34,18 +34,27 @@ print(json.dumps({"scheduler": cluster.scheduler.id, "link": cluster.dashboard_l
 """
 
 LSF_CLUSTER = """
-import ipaddress, json, os, socket
-import psutil
+import glob, ipaddress, json, os, re, socket
+from asyncio import TimeoutError
+import dask, psutil
 from dask.distributed import Client
 from dask_jobqueue import LSFCluster
 cluster = LSFCluster()
 client = Client(cluster)
 cluster.scale(jobs=1)
-client.wait_for_workers(1, timeout=%(patience)d)
+try:
+    client.wait_for_workers(1, timeout=%(patience)d)
+except TimeoutError:
+    # A worker that ended says why in its job's log, first of all and in other words than the errors that follow from it.
+    job = next(iter(cluster.workers.values())).job_id
+    for log in glob.glob(os.path.join(glob.escape(dask.config.get("jobqueue.lsf.log-directory") or ""), f"*-{job}.err")):
+        reasons = re.findall(r"(?m)^\\w+Error: .*", open(log).read())
+        if reasons:
+            raise RuntimeError(f"job {job} brought no worker: {reasons[0]} ({log})")
+    raise
 def where(dask_worker):
     return {"address": dask_worker.address, "host": socket.gethostname(), "job": os.environ["LSB_JOBID"]}
 worker = next(iter(client.run(where).values()))
-import dask
 interface = dask.config.get("jobqueue.lsf.interface")
 subnet = None
 if interface:
@@ -200,7 +209,8 @@ class Lab:
     def lsf_cluster(self):
         """An LSFCluster out of the written jobqueue.yaml gets a worker on another node, over the asked interface, and computes."""
         with self.kernel() as run:
-            seen = self._printed(run(LSF_CLUSTER % {"patience": self.patience}))
+            # Less than the kernel has for all of it, so that what it says in the end is still heard.
+            seen = self._printed(run(LSF_CLUSTER % {"patience": self.patience * 3 // 4}))
         worker = seen["worker"]
         if seen["subnet"]:
             for address in (worker["address"], seen["scheduler"]):
