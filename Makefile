@@ -2,14 +2,15 @@
 # make test       lint, unit tests, and every role in ppc64le containers: what CI runs on every push
 # make bench      what conda takes, against the tutorial's own commands; docs/benchmarks.md keeps the result
 # make newest     the whole way with the newest ansible-core, where a Python 3.12 or newer is at hand
-# make test-all   the full matrices on this machine's own architecture, and the tutorial's old environment in a browser
+# make test-all   the full matrices on this machine's own architecture, and the lab and the tutorial's old environment in a browser
+# make screenshots  the pictures of the lab in docs/pictures, taken anew by the browser's tests
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 RESULTS := .cache/results
 # What of the unit tests runs; `make unit TIER=` runs all of them.
 TIER := not full
 
-.PHONY: help setup controller demo demo-down test test-all lint unit molecule bench newest lock
+.PHONY: help setup controller demo demo-down test test-all lint unit molecule bench newest screenshots lock
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -54,6 +55,11 @@ bench: setup
 # ansible-core's newest needs a newer Python than Debian 12's. The whole way once with it, on this machine's own architecture.
 newest: setup
 	@scripts/newest
+
+screenshots:
+	@scripts/setup --all
+	SLIPWAY_PICTURES=$(RESULTS)/pictures pytest tests/browser/test_lab.py
+	cp $(RESULTS)/pictures/lab-*.png docs/pictures/
 
 # The locks are universal: each ansible-core is the newest that the Python at hand can have.
 lock: setup

@@ -18,7 +18,7 @@ from playwright.sync_api import expect
 from role_play import PROJECT
 
 USER = "ada"
-PATIENCE = 300  # seconds for what computes, on a machine that does other things as well
+PATIENCE = 600  # seconds for what computes, on a machine that does other things as well
 
 
 class Site:
@@ -172,7 +172,7 @@ def test_the_pi_notebook_runs_to_its_end_and_shows_its_plot(site, lab, picture):
     open_notebook(lab, site.url, "dask-examples/monte-carlo-pi.ipynb")
     points = lab.get_by_text("1_000_000_000", exact=True)
     points.dblclick()  # selects it
-    lab.keyboard.type("100_000_000")
+    lab.keyboard.type("50_000_000")
     run_all(lab)
     expect(lab.get_by_text(re.compile(r"  8 workers: +[0-9.]+ s, π ≈ 3\.14"))).to_be_visible(timeout=PATIENCE * 1000)
     plot = lab.locator(".jp-OutputArea-output canvas")
