@@ -4,8 +4,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-#: The play that goes from user to user, and the task at its end, of playbooks/onboard.yml; of playbooks/offboard.yml there is one play.
-PLAYS = "Onboard", "Offboard"
+#: The plays that go from user to user, one of each playbook, and the task at the end of playbooks/onboard.yml's.
+PLAYS = "Onboard", "Offboard", "Smoke"
 LAST = "Welcome"
 #: How the message of a user whom a stopped run has not begun begins (playbooks/onboard.yml).
 NOT_BEGUN = "Not begun:"

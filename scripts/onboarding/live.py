@@ -35,6 +35,7 @@ class View:
     def __init__(self, console, cohort, clock=time.monotonic):
         self.console, self.cohort, self.clock = console, cohort, clock
         self.started = clock()
+        self.shown = set()
         self.live = Live(console=console, get_renderable=self.picture, refresh_per_second=4)
 
     def __enter__(self):
@@ -46,7 +47,14 @@ class View:
         if self.console.is_terminal:
             self.live.stop()
 
+    def rest(self):
+        """Those whose outcome no event has settled, at the end."""
+        for member in self.cohort.members.values():
+            if member.name not in self.shown:
+                self.settled(member)
+
     def settled(self, member):
+        self.shown.add(member.name)
         colour = COLOURS[member.outcome]
         if self.console.is_terminal:
             self.console.print(f"[{colour}]{member.name:<16}[/] {escape(sentence(member))}")

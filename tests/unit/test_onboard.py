@@ -100,6 +100,7 @@ def test_the_playbook_says_so_in_the_words_that_are_looked_for():
     assert "- name: Welcome\n" in play
     assert "- name: Onboard\n" in play
     assert "- name: Offboard\n" in (PROJECT / "playbooks/offboard.yml").read_text()
+    assert "- name: Smoke\n" in (PROJECT / "playbooks/smoke.yml").read_text()
 
 
 def test_a_failure_before_anybodys_home_is_one_of_theirs(cohort, event):
@@ -133,8 +134,8 @@ def seen(cohort, terminal):
     console = Console(file=out, force_terminal=terminal, width=100, highlight=False)
     clock = count(0, 30)
     with live.View(console, cohort, clock=lambda: next(clock)) as view:
-        for member in cohort.members.values():
-            view.settled(member)
+        view.settled(cohort.members["lake-ada"])
+        view.rest()
     return out.getvalue()
 
 

@@ -42,7 +42,7 @@ def sessions(minitriton):
     most, done = Counter(), threading.Event()
 
     def watch():
-        while not done.wait(0.2):
+        while not done.wait(1):
             rows = [
                 row.split() for row in minitriton("exec", "login", "ps", "-eo", "pid=,ppid=,user=,comm=").splitlines()
             ]
@@ -74,7 +74,7 @@ def test_a_stock_sshd_has_at_most_eight_sessions_whatever_the_forks(many, team, 
     team.environment["SLIPWAY_USERS"] = str(many)
     done = team.run("ansible-playbook", "-f", "25", "-i", SOURCE, PROJECT / "playbooks/onboard.yml")
     assert "failed=0" in done.said
-    assert sessions["looks"] > 10
+    assert sessions["looks"] > 5
     assert 4 < sessions["a connection"] <= 8
 
 

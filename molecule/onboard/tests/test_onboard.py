@@ -230,6 +230,13 @@ def test_the_whole_of_site_yml_starts_nobodys_session(second, team, mended, jobs
     assert jobs() == before
 
 
+def test_a_job_in_a_users_name_is_run_where_it_is_asked_for(second, onboard, mended, jobs, before):
+    done = onboard(mended, "--smoke", "--only", "t-onboard-ada,t-onboard-condarc")
+    assert done.code == 0, done.said
+    assert done.outcomes == {"t-onboard-ada": "done", "t-onboard-condarc": "done"}
+    assert len(set(jobs()) - set(before)) == 2
+
+
 def test_those_who_leave_lose_what_was_made_and_nothing_else(second, onboard, users_file, minitriton, homes):
     others = homes(NAMES[2:])
     minitriton("exec", "login", "su", "t-onboard-ada", "-c", "echo mine > ~/mine.ipynb")
