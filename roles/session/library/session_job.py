@@ -49,6 +49,10 @@ options:
     description: The address that the server listens on; an empty one is that of its node's name.
     type: str
     default: ''
+  walltime:
+    description: The run limit that the script asks for, so that later runs know what is left of it.
+    type: str
+    default: ''
   mode:
     description:
       - How the server is to be reached, and so what it listens on.
@@ -127,6 +131,10 @@ evidence:
   type: dict
   returned: always
   sample: {stat: RUN, server: refused, answered: true, through: "", leads: true, login: ""}
+minutes_left:
+  description: Minutes until the job's run limit; null while it waits.
+  type: int
+  returned: always
 login_host:
   description: The login host that submitted the job.
   type: str
@@ -151,7 +159,7 @@ from ansible.module_utils.session.ladder import Evidence
 from ansible.module_utils.told_error import ToldError
 
 #: What the launcher has to know.
-FACTS = ("env_prefix", "server_port", "listen", "mode", "server_arguments")
+FACTS = ("env_prefix", "server_port", "listen", "mode", "walltime", "server_arguments")
 
 
 def start(session, params, anew):
@@ -217,6 +225,7 @@ def main():
             "env_prefix": {"type": "path"},
             "server_port": {"type": "int", "default": 8888},
             "listen": {"type": "str", "default": ""},
+            "walltime": {"type": "str", "default": ""},
             "mode": {"type": "str", "choices": ["auto", "login", "jump", "socket"], "default": "login"},
             "server_arguments": {"type": "list", "elements": "str", "default": []},
             "patience": {"type": "int", "default": 0},

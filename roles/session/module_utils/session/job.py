@@ -217,6 +217,20 @@ class SessionJob:
         return [job.id for job in ours]
 
 
+def minutes(walltime):
+    """The minutes of LSF's ``[hours:]minutes``."""
+    hours, _, rest = str(walltime).rpartition(":")
+    return 60 * int(hours or 0) + int(rest)
+
+
+def minutes_left(session, job):
+    """Minutes that LSF leaves the job, or None where nobody knows: it waits, or its record is an older one."""
+    age, walltime = session.record.age(), session.record.data.get("walltime")
+    if not job or age is None or not walltime:
+        return None
+    return max(0, round(minutes(walltime) - age / 60))
+
+
 def as_seen(session, job):
     """What a person or a playbook is told of ``job`` as last looked at."""
     connection = (session.connection(job) if job else None) or {}
@@ -226,6 +240,7 @@ def as_seen(session, job):
         "job": {field: getattr(job, field) for field in fields} if job else {},
         "ready": session.ready,
         "connection": {key: value for key, value in connection.items() if key != "nonce"},
+        "minutes_left": minutes_left(session, job),
         "verdict": {**verdict.as_dict(), "words": str(verdict)},
         "evidence": asdict(session.evidence),
         "login_host": session.record.data.get("login_host", ""),
