@@ -38,6 +38,10 @@ options:
   queue:
     description: The queue that the script names, to be checked before the submission. Needed for V(started) and V(restarted).
     type: str
+  interactive:
+    description: Whether to submit by C(bsub -Is), held on the login node; for a queue that takes interactive jobs only.
+    type: bool
+    default: false
   env_prefix:
     description: The environment whose JupyterLab the job runs. Needed for V(started) and V(restarted).
     type: path
@@ -164,7 +168,8 @@ FACTS = ("env_prefix", "server_port", "listen", "mode", "walltime", "server_argu
 
 def start(session, params, anew):
     """Adopts the session's job or submits one; ``anew`` ends the job that is there first."""
-    submission = {"script": params["script"], "queue": params["queue"], **{fact: params[fact] for fact in FACTS}}
+    submission = {key: params[key] for key in ("script", "queue", "interactive")}
+    submission = {**submission, **{fact: params[fact] for fact in FACTS}}
     if session.dry:
         job = session.find()
         adopted = job is not None and not anew
@@ -222,6 +227,7 @@ def main():
             "folder": {"type": "path", "required": True},
             "script": {"type": "str"},
             "queue": {"type": "str"},
+            "interactive": {"type": "bool", "default": False},
             "env_prefix": {"type": "path"},
             "server_port": {"type": "int", "default": 8888},
             "listen": {"type": "str", "default": ""},

@@ -10,6 +10,7 @@ Files, all in one folder of mode 0700:
 ``session-NAME.mode``          asks the launcher to listen in another way
 ``session-NAME.launch.py``     what the job runs
 ``session-NAME.lease``         who may change the session now
+``session-NAME.holder.py``     what holds an interactive job on the login node; ``session-NAME.bsub.log`` is what it hears
 ``session-NAME.server.log``    what the Jupyter server says; ``session-NAME.job.log`` is LSF's own report
 =============================  =====================================================================================
 """
