@@ -178,11 +178,7 @@ def start(session, params, anew):
         session.look(job)
     else:
         with session.record.locked():
-            job = session.find()
-            adopted = job is not None and not anew
-            if not adopted:
-                session.end()
-                job = session.submit(**submission)
+            job, adopted = session.adopt_or_submit(submission, anew)
         job = session.wait_until_ready(job, params["patience"])
     result = {**as_seen(session, job), "adopted": adopted, "changed": not adopted}
     if not adopted:

@@ -122,6 +122,17 @@ class SessionJob:
         self.record.save()
         return self.lsf.job(job_id)
 
+    def adopt_or_submit(self, submission, anew=False):
+        """The session's job and whether it was there; ``anew`` ends one that is there first. To be called under the lock.
+
+        ``submission`` are the arguments of :meth:`submit`.
+        """
+        job = self.find()
+        if job is not None and not anew:
+            return job, True
+        self.end()
+        return self.submit(**submission), False
+
     def _submit_held(self, script, description):
         """As ``Lsf.submit``, for an interactive job: its input is a terminal, so its options and command are arguments."""
         lines = script.splitlines()
