@@ -321,6 +321,40 @@ def test_two_sessions_live_side_by_side(job, lsf):
     assert unfinished(lsf) == [first["job"]["id"]]
 
 
+@pytest.fixture
+def typed(job):
+    """Arguments for the queue that takes interactive jobs only."""
+    script = SCRIPT.format(python=sys.executable, folder=job.folder).replace("-q interactive", "-q typed")
+    return {"queue": "typed", "script": script}
+
+
+def test_a_queue_for_interactive_jobs_only_gets_one_that_no_terminal_can_end(job, lsf, typed):
+    assert "Queue only accepts interactive jobs" in job(**typed)["msg"]
+    done = job(**typed, interactive=True)
+    assert done["ready"], done
+    assert (done["job"]["stat"], done["job"]["queue"]) == ("RUN", "typed")
+    # Its bsub is nobody's child here, and has a terminal of its own.
+    (held,) = (line for line in processes() if "bsub -Is -Jd slipway jupyter" in line and "holder.py" not in line)
+    parent, terminal = held.split()[1:3]
+    assert os.getpid() != int(parent)
+    assert terminal.startswith("pts/")
+    assert job(**typed, interactive=True)["adopted"]
+    job(**typed, state="stopped")
+    assert unfinished(lsf) == []
+    until(lambda: not [line for line in processes() if "bsub -Is -Jd slipway jupyter" in line])
+
+
+def processes():
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid,ppid,tty,args"], capture_output=True, text=True, check=True)
+    return listed.stdout.splitlines()
+
+
+def test_lsfs_words_on_an_interactive_job_reach_the_user(job, typed):
+    done = job(**{**typed, "script": typed["script"].replace("-W 6:00", "-W 6:00\n#BSUB -n 1000")}, interactive=True)
+    assert done["failed"]
+    assert "Too many processors requested" in done["msg"]
+
+
 def test_without_lsf_on_path_the_way_out_is_told(job, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.setenv("HOME", str(tmp_path))

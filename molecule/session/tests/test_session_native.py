@@ -33,7 +33,12 @@ def folder(home):
 @pytest.fixture
 def said(host, folder):
     """Reads what the job says of itself."""
-    return lambda: json.loads(host.check_output(f"cat {folder}/session-jupyter.connection"))
+
+    def read():
+        return json.loads(host.check_output(f"cat {folder}/session-jupyter.connection"))
+
+    read.token = lambda: host.check_output(f"cat {folder}/session-jupyter.token")
+    return read
 
 
 @pytest.fixture
@@ -262,6 +267,76 @@ def test_auto_falls_back_to_the_login_node_and_says_why(playbook, session, minit
     assert "Permission denied" in words
     assert tunnel()["mode"] == "login"
     assert "version" in api().json()
+
+
+# --- looking, and ending
+
+
+def test_status_tells_all_in_one_screen_and_as_json(playbook, session, said, tmp_path):
+    session()
+    token = {"Authorization": f"token {said.token()}"}
+    assert requests.post(f"{URL}/api/kernels", headers=token, timeout=30, json={"name": "python3"}).status_code == 201
+    done = playbook("playbooks/status.yml", *CONDA, "-e", f"session_status_file={tmp_path}/status.json")
+    assert done.returncode == 0, done.stdout
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert status["verdict"]["name"] == "healthy"
+    assert status["job"]["id"] == said()["job_id"]
+    assert 300 < status["minutes_left"] <= 360
+    assert [kernel["name"] for kernel in status["kernels"]] == ["python3"]
+    assert status["supervisor"] == supervisor()["pid"]
+    words = " ".join(done.stdout.split())
+    for part in (URL, "RUN on t037, queue interactive, 5 h", "mode login; kept by process", "python3"):
+        assert part in words
+
+
+def test_status_tells_a_suspended_servers_silence_from_a_dead_tunnel(playbook, said, minitriton):
+    minitriton("exec", "t037", "kill", "-STOP", str(said()["pid"]))
+    try:
+        done = playbook("playbooks/status.yml", *CONDA)
+    finally:
+        minitriton("exec", "t037", "kill", "-CONT", str(said()["pid"]))
+    assert done.returncode == 0, done.stdout
+    assert "its server hangs" in done.stdout
+
+
+def test_the_doctor_names_each_trouble_with_its_remedy_also_without_a_python(playbook):
+    done = playbook(
+        "playbooks/doctor.yml", "-e", "target_conda_prefix=/nonexistent", "-e", "session_queue=nosuch",
+        "-e", "dask_local_directory=/gone/scratch",
+    )  # fmt: skip
+    words = " ".join(done.stdout.split())
+    assert done.returncode != 0
+    for part in (
+        "LSF daemons My cluster name is triton",
+        "queue: nosuch: No such queue Remedy: change session_queue",
+        "scratch: /gone",
+        "dask_local_directory",
+        "base Python: /nonexistent",
+        "run playbooks/onboard.yml",
+        "there is no Python that could",
+    ):
+        assert part in words, words
+
+
+def test_an_idle_session_ends_itself_and_its_job(playbook, login):
+    playbook("playbooks/stop.yml", *CONDA)
+    done = playbook(
+        "playbooks/session.yml", *CONDA, "-e", "session_name=idle", "-e", "session_idle=5", "-e", "session_wait=60"
+    )
+    assert done.returncode == 0, done.stdout
+    # Jupyter looks once a minute.
+    eventually(lambda: "No unfinished job found" in login("bjobs 2>&1"), 150)
+
+
+def test_stop_all_ends_every_session_by_its_record_and_no_other_job(playbook, session, login):
+    code, words = session()
+    assert code == 0, words
+    theirs = login("bsub -J jupyter -q normal sleep 600").split("<")[1].split(">")[0]
+    done = playbook("playbooks/stop.yml", *CONDA, "-e", "session_stop_all=true")
+    assert done.returncode == 0, done.stdout
+    assert login("bjobs -noheader -o jobid").split() == [theirs]
+    login(f"bkill {theirs}")
+    session()
 
 
 def test_stop_ends_the_supervisor_and_the_tunnel(playbook):

@@ -38,6 +38,10 @@ options:
   queue:
     description: The queue that the script names, to be checked before the submission. Needed for V(started) and V(restarted).
     type: str
+  interactive:
+    description: Whether to submit by C(bsub -Is), held on the login node; for a queue that takes interactive jobs only.
+    type: bool
+    default: false
   env_prefix:
     description: The environment whose JupyterLab the job runs. Needed for V(started) and V(restarted).
     type: path
@@ -47,6 +51,10 @@ options:
     default: 8888
   listen:
     description: The address that the server listens on; an empty one is that of its node's name.
+    type: str
+    default: ''
+  walltime:
+    description: The run limit that the script asks for, so that later runs know what is left of it.
     type: str
     default: ''
   mode:
@@ -127,6 +135,10 @@ evidence:
   type: dict
   returned: always
   sample: {stat: RUN, server: refused, answered: true, through: "", leads: true, login: ""}
+minutes_left:
+  description: Minutes until the job's run limit; null while it waits.
+  type: int
+  returned: always
 login_host:
   description: The login host that submitted the job.
   type: str
@@ -151,12 +163,13 @@ from ansible.module_utils.session.ladder import Evidence
 from ansible.module_utils.told_error import ToldError
 
 #: What the launcher has to know.
-FACTS = ("env_prefix", "server_port", "listen", "mode", "server_arguments")
+FACTS = ("env_prefix", "server_port", "listen", "mode", "walltime", "server_arguments")
 
 
 def start(session, params, anew):
     """Adopts the session's job or submits one; ``anew`` ends the job that is there first."""
-    submission = {"script": params["script"], "queue": params["queue"], **{fact: params[fact] for fact in FACTS}}
+    submission = {key: params[key] for key in ("script", "queue", "interactive")}
+    submission = {**submission, **{fact: params[fact] for fact in FACTS}}
     if session.dry:
         job = session.find()
         adopted = job is not None and not anew
@@ -165,11 +178,7 @@ def start(session, params, anew):
         session.look(job)
     else:
         with session.record.locked():
-            job = session.find()
-            adopted = job is not None and not anew
-            if not adopted:
-                session.end()
-                job = session.submit(**submission)
+            job, adopted = session.adopt_or_submit(submission, anew)
         job = session.wait_until_ready(job, params["patience"])
     result = {**as_seen(session, job), "adopted": adopted, "changed": not adopted}
     if not adopted:
@@ -214,9 +223,11 @@ def main():
             "folder": {"type": "path", "required": True},
             "script": {"type": "str"},
             "queue": {"type": "str"},
+            "interactive": {"type": "bool", "default": False},
             "env_prefix": {"type": "path"},
             "server_port": {"type": "int", "default": 8888},
             "listen": {"type": "str", "default": ""},
+            "walltime": {"type": "str", "default": ""},
             "mode": {"type": "str", "choices": ["auto", "login", "jump", "socket"], "default": "login"},
             "server_arguments": {"type": "list", "elements": "str", "default": []},
             "patience": {"type": "int", "default": 0},

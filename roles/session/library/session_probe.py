@@ -46,7 +46,7 @@ options:
   check:
     description: What to ask.
     type: str
-    choices: [api, login, dashboard_route, password, local_cluster, lsf_cluster]
+    choices: [api, login, activity, dashboard_route, password, local_cluster, lsf_cluster]
     default: api
   server_patience:
     description: Seconds that the server may take to answer for the first time.
@@ -89,6 +89,11 @@ msg:
   type: str
   returned: always
   sample: Jupyter server 2.21.1 answers
+activity:
+  description: What runs in the server, for the check V(activity).
+  type: dict
+  returned: always
+  sample: {kernels: [{name: python3, state: idle, notebook: a.ipynb, last_activity: "2026-11-25T12:00:00Z"}], dashboards: []}
 seconds:
   description: How long the check took.
   type: float
@@ -132,7 +137,7 @@ def main():
             "password": {"type": "str", "default": "", "no_log": True},
             "check": {
                 "type": "str",
-                "choices": ["api", "login", "dashboard_route", "password", "local_cluster", "lsf_cluster"],
+                "choices": ["api", "login", "activity", "dashboard_route", "password", "local_cluster", "lsf_cluster"],
                 "default": "api",
             },
             "server_patience": {"type": "int", "default": 120},
@@ -147,7 +152,15 @@ def main():
         healthy, message = True, run(module.params)
     except SessionError as error:
         healthy, message = False, f"check {module.params['check']}: {error}"
-    module.exit_json(changed=False, healthy=healthy, msg=message, seconds=round(time.monotonic() - started, 1))
+    activity = {}
+    if isinstance(message, dict):
+        activity, message = (
+            message,
+            "{} kernels, {} dashboards".format(*(len(message[key]) for key in ("kernels", "dashboards"))),
+        )
+    module.exit_json(
+        changed=False, healthy=healthy, msg=message, activity=activity, seconds=round(time.monotonic() - started, 1)
+    )
 
 
 if __name__ == "__main__":

@@ -5,14 +5,18 @@ Standard library alone: the module and the login node's own command run it.
 """
 
 import inspect
+import shlex
 import socket
+import subprocess
+import sys
 import time
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 
-from ..lsf import LsfError
+from ..lsf import LsfError, parse
 from ..lsf.client import Lsf, environment
 from . import SessionError, ladder, launcher
+from . import holder as holder_source
 from .record import Record, write_private
 
 #: Seconds between two looks at a job that is about to start.
@@ -21,6 +25,8 @@ POLL = 2
 CONNECT, ANSWER = 5, 10
 #: Seconds for a server to end and start in another way: a look of its launcher, Jupyter's own end, its start.
 RELISTEN = 60
+#: Seconds for an interactive submission to be taken: LSF's daemons may be busy.
+SUBMISSION = 60
 
 
 def ask_server(host, port):
@@ -100,15 +106,65 @@ class SessionJob:
                 return True
         return False
 
-    def submit(self, script, queue, **facts):
-        """Records an intent, submits, records the id. ``facts`` are what the launcher has to know."""
+    def submit(self, script, queue, interactive=False, **facts):
+        """Records an intent, submits, records the id. ``facts`` are what the launcher has to know.
+
+        An ``interactive`` job is ``bsub -Is``, held on this login node without anybody's terminal; it ends with this node.
+
+        Raises:
+            LsfError: LSF refused, or did not answer.
+        """
         self.lsf.require_queue(queue)
         self.record.intend(login_host=socket.gethostname(), **facts)
         write_private(self.record.beside("launch.py"), inspect.getsource(launcher))
-        job_id = self.lsf.submit(script, self.description)
+        job_id = (self._submit_held if interactive else self.lsf.submit)(script, self.description)
         self.record.data["job_id"] = job_id
         self.record.save()
         return self.lsf.job(job_id)
+
+    def adopt_or_submit(self, submission, anew=False):
+        """The session's job and whether it was there; ``anew`` ends one that is there first. To be called under the lock.
+
+        ``submission`` are the arguments of :meth:`submit`.
+        """
+        job = self.find()
+        if job is not None and not anew:
+            return job, True
+        self.end()
+        return self.submit(**submission), False
+
+    def _submit_held(self, script, description):
+        """As ``Lsf.submit``, for an interactive job: its input is a terminal, so its options and command are arguments."""
+        lines = script.splitlines()
+        options = [word for line in lines if line.startswith("#BSUB ") for word in shlex.split(line[6:])]
+        command = [word for line in lines if line and not line.startswith("#") for word in shlex.split(line)]
+        log, holder = self.record.beside("bsub.log"), self.record.beside("holder.py")
+        write_private(holder, inspect.getsource(holder_source))
+        write_private(log, "")
+        argv = ["bsub", "-Is", "-Jd", description, *options, *command[command[:1] == ["exec"] :]]
+        subprocess.run(
+            [sys.executable, str(holder), str(log), *argv],
+            env=self.lsf.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=SUBMISSION,
+            check=False,
+        )
+        deadline = time.monotonic() + SUBMISSION
+        while time.monotonic() < deadline:
+            words = log.read_text(errors="replace")
+            accepted = parse.submission(words)
+            if accepted:
+                return accepted[0]
+            if "Job not submitted" in words:
+                break
+            time.sleep(0.2)
+        raise LsfError(
+            "LSF refused the interactive job.",
+            log.read_text(errors="replace")[-500:],
+            "the refusal names the option; its value comes from the variables session_*",
+        )
 
     def connection(self, job):
         """What the job says of itself, or None as long as it said nothing of the host that it runs on now."""
@@ -217,6 +273,20 @@ class SessionJob:
         return [job.id for job in ours]
 
 
+def minutes(walltime):
+    """The minutes of LSF's ``[hours:]minutes``."""
+    hours, _, rest = str(walltime).rpartition(":")
+    return 60 * int(hours or 0) + int(rest)
+
+
+def minutes_left(session, job):
+    """Minutes that LSF leaves the job, or None where nobody knows: it waits, or its record is an older one."""
+    age, walltime = session.record.age(), session.record.data.get("walltime")
+    if not job or age is None or not walltime:
+        return None
+    return max(0, round(minutes(walltime) - age / 60))
+
+
 def as_seen(session, job):
     """What a person or a playbook is told of ``job`` as last looked at."""
     connection = (session.connection(job) if job else None) or {}
@@ -226,6 +296,7 @@ def as_seen(session, job):
         "job": {field: getattr(job, field) for field in fields} if job else {},
         "ready": session.ready,
         "connection": {key: value for key, value in connection.items() if key != "nonce"},
+        "minutes_left": minutes_left(session, job),
         "verdict": {**verdict.as_dict(), "words": str(verdict)},
         "evidence": asdict(session.evidence),
         "login_host": session.record.data.get("login_host", ""),

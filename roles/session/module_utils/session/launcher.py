@@ -157,6 +157,9 @@ def main(record_path):
     # which the server would inherit.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, lambda *_: None)
+    # When the job began, by the shared file system's clock, since those of hosts differ.
+    with open(stem + "started", "w") as stream:
+        stream.write(os.environ["LSB_JOBID"])
     outcome = choose(record.get("mode", "login"), prefix, record["listen"])
     while isinstance(outcome, str):
         outcome = serve(record, outcome, stem, prefix)

@@ -24,6 +24,8 @@ SLOW_REQUEST_TIMEOUT = 60
 DASHBOARD_PATIENCE = 120
 #: A port that no server listens on: asking the proxy for it tells a proxy that failed from one that is not there.
 UNUSED_PORT = 9
+#: Where Dask's dashboards are: the first scheduler's of a node, and those of the next ones.
+DASHBOARD_PORTS = range(8787, 8791)
 
 LOCAL_CLUSTER = """
 import json
@@ -149,6 +151,41 @@ class Lab:
             )
         return "it knows this session and asks others for the password"
 
+    def activity(self):
+        """What runs in the server: ``{"kernels": [{name, state, notebook, idle}], "dashboards": [url]}``.
+
+        Dashboards are those of schedulers on the ports that Dask takes first, and of the lab's own list.
+        """
+        notebooks = {
+            entry["kernel"]["id"]: entry["path"] for entry in self._json("/api/sessions") if entry.get("kernel")
+        }
+        kernels = [
+            {
+                "name": kernel["name"],
+                "state": kernel["execution_state"],
+                "notebook": notebooks.get(kernel["id"], ""),
+                "last_activity": kernel["last_activity"],
+            }
+            for kernel in self._json("/api/kernels")
+        ]
+        dashboards = []
+        for port in DASHBOARD_PORTS:
+            try:
+                found = self._get(f"/proxy/{port}/json/identity.json")
+            except SessionError:
+                continue
+            if found.status_code == 200 and '"id"' in found.text:
+                dashboards.append(f"{self.url}/proxy/{port}/status")
+        return {"kernels": kernels, "dashboards": dashboards}
+
+    def _json(self, path):
+        answer = self._get(path)
+        try:
+            answer.raise_for_status()
+            return answer.json()
+        except (requests.RequestException, ValueError) as error:
+            raise SessionError(f"{self.url}{path} answered {answer.status_code}.", answer.text[:200]) from error
+
     def dashboard_route(self):
         """jupyter-server-proxy is there: a port nobody listens on is its error, and not an unknown page."""
         status = self._get(f"/proxy/{UNUSED_PORT}/status", SLOW_REQUEST_TIMEOUT).status_code
@@ -195,6 +232,11 @@ class Lab:
         """A kernel starts a LocalCluster, and its dashboard shows through the proxy, this very scheduler's and no other."""
         with self.kernel() as run:
             cluster = self._printed(run(LOCAL_CLUSTER))
+            if not cluster["link"].startswith("/"):
+                raise SessionError(
+                    f"Dask's dashboard link is {cluster['link']}, which no browser reaches through the tunnel.",
+                    remedy="run playbooks/onboard.yml: it sets dask_dashboard_link",
+                )
             dashboard = self.url + cluster["link"]
             page = self._proxied(cluster["link"])
             if "bokeh" not in page.text.lower():

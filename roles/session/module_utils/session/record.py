@@ -10,6 +10,7 @@ Files, all in one folder of mode 0700:
 ``session-NAME.mode``          asks the launcher to listen in another way
 ``session-NAME.launch.py``     what the job runs
 ``session-NAME.lease``         who may change the session now
+``session-NAME.holder.py``     what holds an interactive job on the login node; ``session-NAME.bsub.log`` is what it hears
 ``session-NAME.server.log``    what the Jupyter server says; ``session-NAME.job.log`` is LSF's own report
 =============================  =====================================================================================
 """
@@ -73,7 +74,7 @@ class Record:
     def intend(self, **facts):
         """Begins a new session: a fresh nonce and token, recorded before anything is submitted."""
         # What an earlier session said must not be taken for this one's words.
-        for ending in ("connection", "mode", "server.log", "job.log"):
+        for ending in ("connection", "mode", "started", "server.log", "job.log"):
             self._remove(self.beside(ending))
         write_private(self.beside("token"), secrets.token_hex(24))
         self.data = {"nonce": secrets.token_hex(8), **facts}
@@ -96,9 +97,17 @@ class Record:
             return said
         return None
 
+    def age(self):
+        """Seconds since the job's launcher began, or None as long as it has not."""
+        with suppress(FileNotFoundError):
+            started = self.beside("started")
+            if started.read_text() == self.data.get("job_id"):
+                return max(0.0, self._now() - started.stat().st_mtime)
+        return None
+
     def forget(self):
         """Removes the record, the token and the connection; the logs stay."""
-        for path in (self.path, self.beside("token"), self.beside("connection")):
+        for path in (self.path, *map(self.beside, ("token", "connection", "mode", "started"))):
             self._remove(path)
         self.data = {}
 

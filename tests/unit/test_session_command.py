@@ -1,0 +1,96 @@
+"""The command slipway on a login node, placed and run as its user does, on the LSF double; and its way there by the role."""
+
+import json
+import socket
+import sys
+
+import pytest
+from role_play import Home
+from test_session_job import SCRIPT, SERVER
+
+MAIN = "import sys; sys.path.insert(0, {!r}); sys.argv[0] = 'slipway'; from slipway.session.command import main; main({!r})"
+
+
+@pytest.fixture(scope="module")
+def placed(tmp_path_factory):
+    """What the role places in a home: the folder of the code."""
+    made = Home(tmp_path_factory.mktemp("placed"), "session", target_python=sys.executable, target_user="ada")
+    play = made.folder / "play.yml"
+    play.write_text(
+        play.read_text().replace("roles: [session]", "tasks: [{include_role: {name: session, tasks_from: command}}]")
+    )
+    made.variables = {"target_env": "/env", "target_conda_prefix": "/conda", "target_env_prefix": "/env"}
+    return made
+
+
+@pytest.fixture
+def slipway(lsf, placed, tmp_path):
+    if not (placed / ".local/bin/slipway").exists():
+        placed.play(**placed.variables)
+    folder, server = tmp_path / "state", tmp_path / "env/bin/jupyter-lab"
+    server.parent.mkdir(parents=True)
+    server.write_text(SERVER.format(python=sys.executable))
+    server.chmod(0o755)
+    settings = json.loads((placed / ".local/share/slipway/settings.json").read_text())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    submission = settings["submission"] | {
+        "script": SCRIPT.format(python=sys.executable, folder=folder),
+        "env_prefix": str(tmp_path / "env"),
+        "listen": "127.0.0.1",
+        "server_port": port,
+    }
+    path = tmp_path / "settings.json"
+    path.write_text(
+        json.dumps(settings | {"folder": str(folder), "submission": submission, "ssh_host": "login.example.edu"})
+    )
+
+    def run(*arguments):
+        code = MAIN.format(str(placed / ".local/share/slipway"), str(path))
+        # -I: as its first line has it, so nothing of this checkout is within reach.
+        return lsf(sys.executable, "-I", "-c", code, *arguments, timeout=60)
+
+    run.port, run.settings = port, path
+    yield run
+    lsf.clear()
+
+
+def test_start_prints_a_plain_ssh_line_and_status_and_stop_follow(slipway, lsf):
+    done = slipway("start", "--wait", "30")
+    assert done.returncode == 0, done
+    node = socket.gethostname()
+    assert f"  ssh -N -L localhost:8890:{node}:{slipway.port} ada@login.example.edu\n" in done.stdout
+    (job,) = lsf("bjobs", "-noheader", "-o", "jobid").stdout.split()
+    assert f"Job {job} RUN, queue interactive, t037, 6 h 00 min left" in done.stdout
+
+    again = slipway("start")
+    assert "The session's job is there already." in again.stdout
+    seen = json.loads(slipway("status", "--json").stdout)
+    assert (seen["job"]["id"], seen["verdict"]["name"]) == (job, "healthy")
+    assert slipway("stop").stdout == f"Job {job} ended.\n"
+    assert slipway("stop").stdout == "There is no session to stop.\n"
+    assert slipway("status").returncode == 1
+
+
+def test_what_is_wrong_is_told_in_words_and_no_traceback(slipway, lsf):
+    settings = json.loads(slipway.settings.read_text())
+    settings["submission"]["queue"] = "nosuch"
+    slipway.settings.write_text(json.dumps(settings))
+    done = slipway("start")
+    assert done.returncode == 1
+    assert "slipway: session_queue is 'nosuch': LSF has no such queue" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_placing_changes_nothing_and_a_file_of_somebody_elses_stays(placed):
+    if not (placed / ".local/bin/slipway").exists():
+        placed.play(**placed.variables)
+    assert placed.play(**placed.variables) == 0
+    ours = placed / ".local/bin/slipway"
+    assert ours.stat().st_mode & 0o777 == 0o755
+    ours.write_text("#!/bin/sh\necho mine\n")
+    done = placed.ansible(**placed.variables)
+    assert done.returncode == 0, done.stdout
+    assert "is not Slipway's and stays as it is" in " ".join(done.stdout.split())
+    assert ours.read_text() == "#!/bin/sh\necho mine\n"
+    ours.unlink()
