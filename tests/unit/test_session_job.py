@@ -329,7 +329,7 @@ def typed(job):
 
 
 def test_a_queue_for_interactive_jobs_only_gets_one_that_no_terminal_can_end(job, lsf, typed):
-    assert "Queue only accepts interactive jobs" in job(**typed)["msg"]
+    assert "session_queue is 'typed': that queue takes interactive jobs only" in job(**typed)["msg"]
     done = job(**typed, interactive=True)
     assert done["ready"], done
     assert (done["job"]["stat"], done["job"]["queue"]) == ("RUN", "typed")

@@ -174,7 +174,7 @@ def start(session, params, anew):
         job = session.find()
         adopted = job is not None and not anew
         if not adopted:
-            session.lsf.require_queue(params["queue"])
+            session.lsf.require_queue(params["queue"], params["script"], params["interactive"])
         session.look(job)
     else:
         with session.record.locked():

@@ -114,7 +114,7 @@ class SessionJob:
         Raises:
             LsfError: LSF refused, or did not answer.
         """
-        self.lsf.require_queue(queue)
+        self.lsf.require_queue(queue, script, interactive)
         self.record.intend(login_host=socket.gethostname(), **facts)
         write_private(self.record.beside("launch.py"), inspect.getsource(launcher))
         job_id = (self._submit_held if interactive else self.lsf.submit)(script, self.description)
@@ -216,7 +216,9 @@ class SessionJob:
             verdict = self.look(job)
         if patience and self.record.data and verdict.name == "over":
             raise SessionError(
-                "job {} ended before its server listened.".format(self.record.data.get("job_id", "")),
+                "job {} ended before its server listened ({}).".format(
+                    self.record.data.get("job_id", ""), job.ending if job else "LSF forgot it"
+                ),
                 self.last_words(),
                 "the whole of it is in {} on the cluster".format(self.record.beside("server.log")),
             )
