@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,18 +27,20 @@ def team(tmp_path_factory):
     default = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "slipway/minitriton"
     environment.setdefault("MINITRITON_STATE", str(default / os.environ["MINITRITON_NAME"]))
 
-    def start(*arguments, **options):
+    def start(*arguments):
         argv = [str(word) for word in arguments]
         return subprocess.Popen(
-            argv, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
-        )
+            argv, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
 
-    def run(*arguments, seconds=900):
+    def run(*arguments, seconds=1200):
         process = start(*arguments)
         try:
             said, _ = process.communicate(timeout=seconds)
         finally:
-            process.kill()
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
         return SimpleNamespace(code=process.returncode, said=said)
 
     return SimpleNamespace(folder=folder, environment=environment, start=start, run=run)
@@ -69,6 +73,23 @@ def onboard(team):
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def begun(team):
+    """Starts scripts/onboard; returns its process once Ansible is at work. Seconds of waiting count from there, on slow machines too."""
+
+    def start(users, *arguments):
+        seen = set((team.folder / "state/slipway/onboard").glob("*/private/artifacts/*/stdout"))
+        process = team.start(PROJECT / "scripts/onboard", users, "-i", SOURCE, *arguments)
+        deadline = time.monotonic() + 120
+        while not set((team.folder / "state/slipway/onboard").glob("*/private/artifacts/*/stdout")) - seen:
+            assert process.poll() is None, process.stdout.read()
+            assert time.monotonic() < deadline, "no run has begun in 120 s"
+            time.sleep(0.2)
+        return process
+
+    return start
 
 
 @pytest.fixture(scope="session")

@@ -175,11 +175,9 @@ def test_the_same_command_goes_on_and_finds_what_is_done(second):
     assert all(second.users[name]["changed"] for name in BROKEN)
 
 
-def test_killed_it_goes_on(second, onboard, team, mended, minitriton):
+def test_killed_it_goes_on(second, onboard, team, begun, mended, minitriton):
     minitriton("user", "t-onboard-ada", "--fresh", "--project=demo")
-    process = team.start(
-        PROJECT / "scripts/onboard", mended, "-i", SOURCE, "--only", "t-onboard-ada", start_new_session=True
-    )
+    process = begun(mended, "--only", "t-onboard-ada")
     time.sleep(8)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(60)
@@ -188,9 +186,9 @@ def test_killed_it_goes_on(second, onboard, team, mended, minitriton):
     assert "broke off" in team.run(PROJECT / "scripts/onboard", "--list").said
 
 
-def test_interrupted_it_says_so_and_what_came_of_whom(second, team, mended):
-    process = team.start(PROJECT / "scripts/onboard", mended, "-i", SOURCE)
-    time.sleep(6)
+def test_interrupted_it_says_so_and_what_came_of_whom(second, begun, mended):
+    process = begun(mended)
+    time.sleep(4)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130, said
