@@ -121,7 +121,7 @@ def test_a_full_scratch_is_named(hurried, minitriton, worker_on, no_jobs):
     try:
         said = refused(hurried.lsf_cluster)
     finally:
-        minitriton("exec", "t001", "rm", "-r", "/dev/shm/full")
+        minitriton("exec", "t001", "rm", "/dev/shm/full")
     assert "brought no worker: OSError: [Errno 28] No space left on device" in said
     no_jobs()
 
@@ -145,7 +145,9 @@ def test_a_strangers_dashboard_is_not_taken_for_ours(lab, minitriton, monkeypatc
 
     minitriton("user", "bob")
     scheduler = f"{PYTHON} -m distributed.cli.dask_scheduler --port 0 --dashboard-address :8787"
-    minitriton("exec", "t037", "su", "bob", "-c", f"cd; setsid {scheduler} > scheduler.log 2>&1 < /dev/null &")
+    # The log is there before the command ends, since it's read at once.
+    started = f"cd; : > scheduler.log; setsid {scheduler} 2> scheduler.log > /dev/null < /dev/null &"
+    minitriton("exec", "t037", "su", "bob", "-c", started)
     try:
         log = ["exec", "t037", "cat", "/home/bob/scheduler.log"]
         until(lambda: "dashboard at:" in minitriton(*log), 60, "bob's scheduler does not start")
