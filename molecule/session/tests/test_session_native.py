@@ -137,6 +137,8 @@ def test_a_login_node_that_is_away_is_waited_for_and_the_tunnel_comes_back(minit
 
 def test_a_login_node_that_asks_for_more_ends_the_supervisor_with_the_verdict(minitriton, home, session):
     """As where the second factor's connection is gone: no storm of tries, and after a log-in all is well again."""
+    # Ansible's own connection would carry the tunnel.
+    subprocess.run([str(PROJECT / "scripts/login"), "minitriton", "--end"], timeout=60, check=True)
     pid = supervisor()["pid"]
     keys = f"{home}/.ssh/authorized_keys"
     minitriton("exec", "login", "mv", keys, f"{keys}.kept")
@@ -145,6 +147,31 @@ def test_a_login_node_that_asks_for_more_ends_the_supervisor_with_the_verdict(mi
         eventually(lambda: supervisor()["verdict"] == "log-in-again")
         eventually(lambda: not os.path.exists(f"/proc/{pid}"))
         assert "Permission denied" in supervisor()["words"]
+    finally:
+        minitriton("exec", "login", "mv", f"{keys}.kept", keys)
+    code, words = session()
+    assert code == 0, words
+    assert seconds_until_healthy(URL) <= 10
+
+
+def test_a_connection_opened_by_hand_carries_all_where_a_key_alone_is_refused(minitriton, home, session):
+    """scripts/login, as where a second factor is asked: Ansible, the tunnel and its supervisor ride on it, and end with it."""
+    login = [str(PROJECT / "scripts/login"), "minitriton"]
+    subprocess.run([*login, "--end"], timeout=60, check=True)
+    opened = subprocess.run(login, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=60, check=True)
+    assert "is open" in opened.stdout
+    keys = f"{home}/.ssh/authorized_keys"
+    minitriton("exec", "login", "mv", keys, f"{keys}.kept")
+    try:
+        os.kill(tunnel()["pid"], signal.SIGKILL)
+        assert seconds_until_healthy(URL) <= 20
+        assert tunnel()["shared"]
+        code, words = session()
+        assert code == 0, words
+        assert "changed=0" in words
+        subprocess.run([*login, "--end"], timeout=60, check=True)
+        eventually(lambda: supervisor()["verdict"] == "log-in-again")
+        assert "scripts/login" in supervisor()["remedy"]
     finally:
         minitriton("exec", "login", "mv", f"{keys}.kept", keys)
     code, words = session()

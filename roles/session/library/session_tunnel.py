@@ -41,6 +41,12 @@ options:
     description: Further arguments of ssh, as in C(ansible_ssh_common_args).
     type: str
     default: ''
+  shared:
+    description:
+      - The control path of a connection to the login node that may be open already, such as Ansible's own or that of C(scripts/login).
+      - It carries the tunnel where the login node lets nobody in by a key alone.
+    type: path
+    default: ''
   local_port:
     description: The port on this machine. Where another program has it, the session's last one or the next free one is taken.
     type: int
@@ -156,7 +162,9 @@ def look(tunnel, params):
 
 def run(module):
     params = module.params
-    destination = Destination(params["host"], params["user"], params["port"], params["key"], params["arguments"])
+    destination = Destination(
+        params["host"], params["user"], params["port"], params["key"], params["arguments"], params["shared"]
+    )
     tunnel = Tunnel(params["name"], destination)
     if params["state"] == "closed":
         forward = tunnel.forward()
@@ -211,6 +219,7 @@ def main():
             "port": {"type": "int", "default": 0},
             "key": {"type": "str", "default": "", "no_log": False},
             "arguments": {"type": "str", "default": ""},
+            "shared": {"type": "path", "default": ""},
             "local_port": {"type": "int", "default": 8890},
             "node": {"type": "str"},
             "node_port": {"type": "int"},

@@ -42,12 +42,14 @@ class Destination:
         host: name or alias, as after ``ssh``.
         user, port, key: empty or 0 leave it to the user's ssh_config.
         arguments: further arguments of ssh in one string, as in ``ansible_ssh_common_args``.
+        shared: the control path of a connection that may be open already, Ansible's or scripts/login's.
     """
 
-    def __init__(self, host, user="", port=0, key="", arguments=""):
+    def __init__(self, host, user="", port=0, key="", arguments="", shared=""):
         self.host = host
         self.user = user
-        self.facts = {"host": host, "user": user, "port": port, "key": key, "arguments": arguments}
+        self.facts = {"host": host, "user": user, "port": port, "key": key, "arguments": arguments, "shared": shared}
+        self.shared = os.path.expanduser(shared)
         self.options = shlex.split(arguments)
         if user:
             self.options += ["-l", user]
@@ -67,7 +69,9 @@ class Destination:
         """The destination ``node`` as reached from this one, known by its keys in the file ``known_hosts`` alone."""
         there = Destination(node, self.user, 0, self.facts["key"], self.facts["arguments"])
         options = {
-            "ProxyCommand": shlex.join(self.ssh("-W", "[%h]:%p", self.host)),
+            "ProxyCommand": shlex.join(
+                self.ssh(*(["-S", self.shared] if self.shared else []), "-W", "[%h]:%p", self.host)
+            ),
             "HostKeyAlias": NODE_ALIAS,
             "UserKnownHostsFile": str(known_hosts),
             "GlobalKnownHostsFile": "none",
@@ -129,16 +133,21 @@ class Tunnel:
         self.record = self.folder / "tunnel.json"
         self.log = self.folder / "tunnel.log"
 
-    def _control(self, command):
+    @property
+    def master(self):
+        """The control path of the ssh that carries the tunnel: its own, or the one it shares."""
+        return self.recorded().get("shared") or str(self.socket)
+
+    def _control(self, command, *arguments, path=""):
         """What the master says to ``-O command``; an empty text where none answers."""
-        argv = self.destination.ssh("-S", str(self.socket), "-O", command, self.destination.host)
+        argv = self.destination.ssh("-S", path or self.master, "-O", command, *arguments, self.destination.host)
         try:
             done = subprocess.run(
                 argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CONTROL_TIMEOUT, check=False
             )
         except subprocess.TimeoutExpired:
             return ""
-        return "" if done.returncode else done.stderr + done.stdout
+        return "" if done.returncode else done.stderr + done.stdout or "ok"
 
     def recorded(self):
         """What is known of the tunnel as last opened; empty where it was closed, or never opened."""
@@ -149,9 +158,13 @@ class Tunnel:
 
     def forward(self):
         """The forward of the living tunnel as :meth:`leads` has it, or None where no master answers."""
-        if not self.socket.exists() or not self._control("check"):
+        if not os.path.exists(self.master) or not self._control("check"):
             return None
-        return {key: value for key, value in self.recorded().items() if key not in ("pid", "host_keys", "destination")}
+        return {
+            key: value
+            for key, value in self.recorded().items()
+            if key not in ("pid", "host_keys", "destination", "shared")
+        }
 
     def leads(self, asked, end):
         """What :meth:`forward` returns of a tunnel to ``end`` by this destination, but for its local port.
@@ -237,6 +250,10 @@ class Tunnel:
             failed = done.returncode != 0
         except subprocess.TimeoutExpired:
             failed = True
+        if failed and self._forwarded_by_shared(local_port, where, lead["mode"]):
+            lead = {**lead, "shared": self.destination.shared}
+            write_private(self.record, json.dumps({**kept, **lead}))
+            return lead
         if failed:
             raise SessionError(
                 f"ssh could not open the tunnel localhost:{local_port} to {lead['node']}, {where}, through {self.destination.host}.",
@@ -247,6 +264,14 @@ class Tunnel:
         if pid:
             write_private(self.record, json.dumps({**kept, "pid": int(pid[1])}))
         return lead
+
+    def _forwarded_by_shared(self, local_port, where, mode):
+        """Whether a connection that was opened by hand carries the tunnel, where the login node lets nobody else in by a key alone."""
+        shared = self.destination.shared
+        refused = "Permission denied" in self.log.read_text(errors="replace")
+        if mode != "login" or not refused or not shared or not self._control("check", path=shared):
+            return False
+        return bool(self._control("forward", "-L", f"localhost:{local_port}:{where}", path=shared))
 
     def _make_socket_folder(self):
         folder = self.socket.parent
@@ -298,7 +323,7 @@ class Tunnel:
 
     def carries(self, patience):
         """Whether the tunnel's ssh carries a word to the other end and back within ``patience`` seconds."""
-        argv = self.destination.ssh("-S", str(self.socket), self.destination.host, "true")
+        argv = self.destination.ssh("-S", self.master, self.destination.host, "true")
         try:
             # Without a master, ssh would log in anew, which says nothing of the tunnel.
             argv[1:1] = ["-o", "ProxyCommand=false"]
@@ -308,6 +333,10 @@ class Tunnel:
         return done.returncode == 0
 
     def _end_master(self, frozen=False):
+        recorded = self.recorded()
+        if recorded.get("shared"):
+            # The connection is its opener's; what is ours is the forward.
+            self._control("cancel", "-L", "localhost:{local_port}:{node}:{port}".format(**recorded))
         if not self.socket.exists():
             return
         if (frozen or not self._control("exit")) and self._master_lives():
@@ -342,7 +371,7 @@ class Tunnel:
         Raises:
             SessionError: it could not be read.
         """
-        argv = self.destination.ssh("-S", str(self.socket), self.destination.host, f"cat -- {shlex.quote(path)}")
+        argv = self.destination.ssh("-S", self.master, self.destination.host, f"cat -- {shlex.quote(path)}")
         try:
             done = subprocess.run(
                 argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CONNECT_TIMEOUT, check=False
