@@ -91,6 +91,16 @@ def test_from_nothing_to_a_node_and_a_port(job, lsf):
     assert done["connection"]["job_id"] == done["job"]["id"]
 
 
+def test_all_that_a_session_leaves_is_readable_by_its_owner_alone(job):
+    job()
+    assert {path.stat().st_mode & 0o777 for path in job.folder.iterdir()} == {0o600}
+
+
+def test_what_is_left_of_the_run_limit_is_known(job):
+    assert job(walltime="6:00")["minutes_left"] in (359, 360)
+    assert job()["minutes_left"] in (359, 360)
+
+
 def test_a_second_run_adopts_the_job(job, lsf):
     first, second = job(), job()
     assert not second["changed"]

@@ -158,7 +158,7 @@ def main(record_path):
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, lambda *_: None)
     # When the job began, by the shared file system's clock, since those of hosts differ.
-    with open(stem + "started", "w") as stream:
+    with os.fdopen(os.open(stem + "started", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
         stream.write(os.environ["LSB_JOBID"])
     outcome = choose(record.get("mode", "login"), prefix, record["listen"])
     while isinstance(outcome, str):
