@@ -13,8 +13,10 @@ bad() { line bad "$1" "$2" "$3"; }
 
 # As session_job finds LSF: the site's profile, else what is on PATH, else a login shell's.
 if [ -n "$profile" ]; then
+    # A `.` of a file that is not there ends the shell.
     # shellcheck disable=SC1090
-    . "$profile" > /dev/null 2>&1
+    if [ -r "$profile" ]; then . "$profile" > /dev/null 2>&1
+    else bad 'profile.lsf' "$profile can't be read" 'correct session_lsf_profile'; fi
 elif ! command -v bsub > /dev/null; then
     PATH=$(bash -lc 'printf "\nslipway:%s" "$PATH"' 2> /dev/null < /dev/null | sed -n 's/^slipway://p' | tail -n 1)
     eval "$(bash -lc 'export -p | grep -E "^declare -x (LSF|LSB|XLSF)_"' 2> /dev/null < /dev/null | sed 's/^declare -x/export/')"

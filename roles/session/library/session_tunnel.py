@@ -122,11 +122,13 @@ control_socket:
   returned: always
 """
 
+import subprocess
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.session import SessionError
 from ansible.module_utils.session.ladder import Evidence, judge
 from ansible.module_utils.session.supervisor import Supervisor, started_by
-from ansible.module_utils.session.tunnel import ALIVE_COUNT, ALIVE_INTERVAL, Destination, Tunnel, ask_port
+from ansible.module_utils.session.tunnel import ALIVE_COUNT, ALIVE_INTERVAL, Destination, Tunnel, ask_port, state_folder
 
 #: Seconds without a byte after which a tunnel counts as frozen: longer than ssh itself needs to give up on a dead line. Where
 #: the server has just answered to the login node, a few do.
@@ -234,6 +236,11 @@ def main():
         result = run(module)
     except SessionError as error:
         module.fail_json(msg=str(error))
+    except (OSError, subprocess.SubprocessError) as error:
+        module.fail_json(
+            msg=f"the tunnel's state on this machine could not be kept, or ssh not be run: {error}\n"
+            f"Remedy: see that {state_folder(module.params['name'])} is yours and has space, and that ssh is installed"
+        )
     module.exit_json(**result)
 
 

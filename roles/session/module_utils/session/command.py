@@ -97,9 +97,10 @@ def main(settings_path):
     commands.add_parser("status", help="how it is").add_argument("--json", action="store_true")
     commands.add_parser("stop", help="end it")
     options = parser.parse_args()
-    with open(settings_path) as stream:
-        settings = json.load(stream)
+    settings = {"folder": settings_path}
     try:
+        with open(settings_path) as stream:
+            settings = json.load(stream)
         session = SessionJob(settings["folder"], settings["name"], settings["profile"])
         code = {"start": start, "status": status, "stop": stop}[options.command](session, settings, options)
     except ToldError as error:

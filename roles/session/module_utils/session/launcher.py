@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 
 #: Seconds between two looks at the server and at what is asked of this.
 POLL = 2
@@ -73,7 +74,7 @@ def listens(connection, address):
 def read_all(pattern):
     texts = []
     for path in sorted(glob.glob(pattern)):
-        with open(path) as stream:
+        with suppress(OSError), open(path) as stream:  # a hardened node may keep them to itself
             texts.append(stream.read().strip())
     return texts
 
