@@ -172,6 +172,8 @@ def require_an_end(tunnel, forward):
     if forward["mode"] == "login" or ask_port(forward["local_port"], SILENCE_OF_A_WELL_SERVER) != "closed":
         return
     words = tunnel.log.read_text(errors="replace")[-800:]
+    # First, since it would open the tunnel again.
+    Supervisor(tunnel.folder.name).end()
     tunnel.close()
     raise SessionError(
         f"ssh to {forward['node']} works, but nothing answers through it: its sshd may forward nothing (mode {forward['mode']}).",
