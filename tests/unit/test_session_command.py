@@ -94,3 +94,35 @@ def test_a_second_placing_changes_nothing_and_a_file_of_somebody_elses_stays(pla
     assert "is not Slipway's and stays as it is" in " ".join(done.stdout.split())
     assert ours.read_text() == "#!/bin/sh\necho mine\n"
     ours.unlink()
+
+
+#: What stands for jupyter-lab on a node that the login node cannot reach: nobody can connect to a broadcast address.
+UNREACHABLE = """#!{python}
+import json, pathlib, time
+said = pathlib.Path({folder!r}, "session-jupyter.connection")
+while True:
+    if said.exists() and json.loads(said.read_text())["node"] != "255.255.255.255":
+        said.write_text(json.dumps({{**json.loads(said.read_text()), "node": "255.255.255.255"}}))
+    time.sleep(0.1)
+"""
+
+
+def test_a_run_whose_new_job_does_not_serve_either_fails(lsf, tmp_path, monkeypatch):
+    for name, value in lsf.env.items():
+        monkeypatch.setenv(name, value)
+    binaries, folder = tmp_path / "env/bin", tmp_path / "state"
+    binaries.mkdir(parents=True)
+    (binaries / "python").symlink_to(sys.executable)
+    (binaries / "jupyter-lab").write_text(UNREACHABLE.format(python=sys.executable, folder=str(folder)))
+    (binaries / "jupyter-lab").chmod(0o755)
+    made = Home(tmp_path, "session", target_python=sys.executable, target_user="ada")
+    given = {"target_env": str(tmp_path / "env"), "target_conda_prefix": "/conda", "session_folder": str(folder)}
+    try:
+        done = made.ansible(**given, session_resubmit=True, __session_look=3, session_ssh_host="login.example.edu")
+        jobs = lsf("bjobs", "-a", "-noheader", "-o", "stat").stdout.split()
+    finally:
+        lsf.clear()
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0, done.stdout
+    assert "the new one, does not serve either: the job's host is lost" in said, done.stdout + done.stderr
+    assert jobs[-2:] == ["EXIT", "RUN"]

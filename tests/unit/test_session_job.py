@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import module_runner
@@ -223,6 +224,44 @@ def test_stop_ends_the_job_by_its_id_and_no_other(job, lsf):
     assert unfinished(lsf) == [theirs]
     assert not (job.folder / "session-jupyter.token").exists()
     assert not job(state="stopped")["changed"]
+
+
+def test_a_job_that_one_listing_lacks_is_ended_all_the_same(job, lsf):
+    ours = job()["job"]["id"]
+    lsf.fault("missing", "on", f"job={ours}", "times=1")
+    assert session_job.SessionJob(job.folder, "jupyter").end() == [ours]
+    assert unfinished(lsf) == []
+
+
+def test_a_session_whose_job_lsf_does_not_end_is_not_forgotten(job, lsf):
+    """Not even where its host is lost: it may come back, with the job."""
+    ours = job()["job"]["id"]
+    lsf.fault("unknown", "on", "host=t037")
+    lsf.reaches(ours, "UNKWN")
+    lsf.fault("refuse", "on", "command=bkill", "text=Failed in an LSF library call")
+    done = job(state="stopped")
+    assert done["failed"]
+    assert "Failed in an LSF library call" in done["msg"]
+    assert json.loads((job.folder / "session-jupyter.json").read_text())["job_id"] == ours
+
+
+def test_a_job_that_bjobs_does_not_show_yet_waits(job, lsf):
+    lsf.fault("missing", "on")
+    done = job(patience=0)
+    assert (done["job"]["stat"], done["verdict"]["name"], done["verdict"]["rung"]) == ("PEND", "waiting", "wait")
+    lsf.fault("off")
+    assert job()["job"]["id"] == done["job"]["id"]
+
+
+def test_one_failed_connection_is_looked_at_again(job):
+    job()
+    said = job.folder / "session-jupyter.connection"
+    words = said.read_text()
+    # Nobody can connect to a broadcast address.
+    said.write_text(json.dumps({**json.loads(words), "node": "255.255.255.255"}))
+    assert job(patience=0)["evidence"]["server"] == "unreachable"
+    threading.Timer(1, said.write_text, [words]).start()
+    assert job()["ready"]
 
 
 def test_after_a_stop_there_is_a_new_session_with_a_new_token(job):

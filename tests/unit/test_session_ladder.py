@@ -42,7 +42,7 @@ RUNS = {"stat": "RUN", "server": "answers", "answered": True}
         ("starting", "wait", "live", {"stat": "RUN", "server": "unsaid", "answered": True}),
         # Servers that their own node alone can ask: the tunnel ends there.
         ("healthy", "none", "live", {**RUNS, "server": "unasked"}),
-        ("server-dead", "resubmit", "live", {**RUNS, "server": "unasked", "through": "closed"}),
+        ("server-away", "lookup", "live", {**RUNS, "server": "unasked", "through": "closed"}),
         ("server-hung", "resubmit", "live", {**RUNS, "server": "unasked", "through": "silent", "carries": True}),
         ("tunnel-frozen", "tunnel", "live", {**RUNS, "server": "unasked", "through": "silent"}),
         ("server-away", "lookup", "", {"through": "silent", "carries": True}),

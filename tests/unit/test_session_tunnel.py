@@ -1,11 +1,16 @@
 """The tunnel's own decisions, with real ports and real locks; what ssh does is seen in molecule/session."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
+import time
 
+import module_runner
 import pytest
-from ansible.module_utils.session import SessionError, tunnel
+from ansible.module_utils.session import SessionError, supervisor, tunnel
 from ansible.module_utils.session.supervisor import Supervisor
 from ansible.module_utils.session.tunnel import Destination, Tunnel, ask_port
 
@@ -22,6 +27,22 @@ def made(tmp_path, monkeypatch):
 def taken():
     """A port that another program listens on; it says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def closing():
+    """A port that closes each connection without a word, as ssh does where there is nothing at its end."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            while True:
+                try:
+                    listener.accept()[0].close()
+                except OSError:
+                    return
+
+        threading.Thread(target=serve, daemon=True).start()
         yield listener.getsockname()[1]
 
 
@@ -93,3 +114,96 @@ def test_one_supervisor_at_a_time_and_none_without_a_tunnel(made):
     assert supervisor.pid() == 0
     assert not supervisor.end()
     assert supervisor.look() is False
+
+
+def supervised(made, port, **changes):
+    remember(made, **{"local_port": port, "destination": made.destination.facts, **changes})
+    return Supervisor(made.folder.name)
+
+
+def thought(made):
+    return json.loads((made.folder / "supervisor.json").read_text())["verdict"]
+
+
+def test_after_minutes_of_nothing_the_tunnel_is_closed_and_its_supervisor_ends(made, closing, monkeypatch):
+    """Another user's server may listen on that node and port by tomorrow."""
+    keeper = supervised(made, closing)
+    assert keeper.look()
+    assert keeper.look()
+    monkeypatch.setattr(supervisor, "GONE", 0)
+    assert not keeper.look()
+    assert thought(made) == "server-away"
+    assert made.recorded() == {}
+
+
+def test_after_the_jobs_run_limit_a_tunnel_is_not_opened_again(made, closing):
+    keeper = supervised(made, closing, until=time.time() + 60)
+    assert keeper.look()
+    made.lasts(-1)
+    assert not keeper.look()
+    assert thought(made) == "over"
+    assert made.recorded() == {}
+
+
+def test_a_tunnel_that_a_playbook_opened_meanwhile_is_not_closed(made):
+    remember(made)
+    seen = made.recorded()
+    remember(made, node="t038")
+    made.close(seen)
+    assert made.recorded()["node"] == "t038"
+
+
+def test_the_end_of_a_job_is_known_until_a_run_knows_better(made):
+    remember(made)
+    made.lasts(2)
+    assert 100 < made.recorded()["until"] - time.time() <= 120
+    made.lasts(0)
+    assert made.recorded()["until"] is None
+
+
+def test_a_tunnel_that_freezes_again_and_again_is_opened_more_and_more_seldom(made, monkeypatch):
+    keeper = supervised(made, 1)
+    monkeypatch.setattr(Tunnel, "reopen", lambda self, recorded, frozen: recorded)
+    pauses = []
+    for _ in range(7):
+        keeper.next_try = 0.0
+        assert keeper.look()
+        pauses.append(keeper.pause)
+    assert pauses == [2, 4, 8, 16, 32, 60, 60]
+    assert keeper.next_try > time.monotonic() + 50
+
+
+FAILING = """
+import sys, types
+package = types.ModuleType("slipway")
+package.__path__ = {paths!r}
+sys.modules["slipway"] = package
+from slipway.session import supervisor
+print(supervisor.Supervisor({name!r}).start())
+"""
+
+
+def test_what_ends_a_supervisor_unexpectedly_is_in_its_log(made):
+    supervised(made, 1, destination={"nonsense": 1})
+    paths = [str(module_runner.PROJECT / place) for place in ("plugins/module_utils", "roles/session/module_utils")]
+    code = FAILING.format(paths=paths, name=made.folder.name)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    deadline = time.monotonic() + 10
+    while Supervisor(made.folder.name).pid() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert int(done.stdout) != os.getpid()
+    log = (made.folder / "supervisor.log").read_text()
+    assert "Traceback" in log
+    assert "nonsense" in log
+
+
+def test_a_node_that_forwards_nothing_is_told_and_leaves_no_tunnel(made, closing):
+    module = module_runner.load("roles/session/library/session_tunnel.py")
+    remember(made)
+    made.log.write_text("channel 2: open failed: administratively prohibited: open failed")
+    with pytest.raises(
+        SessionError, match=r"mode jump(?s:.*)administratively prohibited(?s:.*)session_tunnel_mode to login"
+    ):
+        module.require_an_end(made, {"local_port": closing, "node": "t037", "mode": "jump"})
+    assert made.recorded() == {}
+    module.require_an_end(made, {"local_port": closing, "node": "t037", "mode": "login"})

@@ -65,6 +65,9 @@ options:
     description: What the job says of itself (M(session_job)), where its server is for its own node alone.
     type: dict
     default: {}
+  minutes_left:
+    description: Minutes until the job's run limit (M(session_job)); after it the supervisor opens no tunnel. Without it nobody knows.
+    type: int
   evidence:
     description: What M(session_job) has seen, for the verdict.
     type: dict
@@ -162,6 +165,25 @@ def look(tunnel, params):
     return forward, Evidence(**{**params["evidence"], **seen})
 
 
+def require_an_end(tunnel, forward):
+    """Checks that a tunnel to the node itself carries a word there: an sshd may let its owner in, and forward nothing.
+
+    Raises:
+        SessionError: it closes at once; then there is no tunnel.
+    """
+    if forward["mode"] == "login" or ask_port(forward["local_port"], SILENCE_OF_A_WELL_SERVER) != "closed":
+        return
+    words = tunnel.log.read_text(errors="replace")[-800:]
+    # First, since it would open the tunnel again.
+    Supervisor(tunnel.folder.name).end()
+    tunnel.close()
+    raise SessionError(
+        f"ssh to {forward['node']} works, but nothing answers through it: its sshd may forward nothing (mode {forward['mode']}).",
+        words,
+        "set session_tunnel_mode to login, or ask the site for AllowTcpForwarding and AllowStreamLocalForwarding on its nodes",
+    )
+
+
 def run(module):
     params = module.params
     destination = Destination(
@@ -188,7 +210,9 @@ def run(module):
     )
     if changed and not module.check_mode:
         forward = tunnel.open(params["local_port"], end_of(params), frozen=evidence.through == "silent")
+        require_an_end(tunnel, forward)
     if not module.check_mode:
+        tunnel.lasts(params["minutes_left"])
         if params["supervisor"]:
             changed = started_by(params["supervisor"], params["name"]) or changed
         else:
@@ -227,6 +251,7 @@ def main():
             "node_port": {"type": "int"},
             "supervisor": {"type": "path", "default": ""},
             "connection": {"type": "dict", "default": {}},
+            "minutes_left": {"type": "int"},
             "evidence": {"type": "dict", "default": {}},
         },
         required_if=[("state", "opened", ("node", "node_port"))],

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import nullcontext, suppress
 from dataclasses import asdict
 
 from ..lsf import LsfError, parse
@@ -120,7 +119,11 @@ class SessionJob:
         job_id = (self._submit_held if interactive else self.lsf.submit)(script, self.description)
         self.record.data["job_id"] = job_id
         self.record.save()
-        return self.lsf.job(job_id)
+        job = self.lsf.job(job_id)
+        # LSF took it, so that one that it does not show yet waits.
+        if job is None or job.stat == "UNKWN":
+            return parse.Job(id=job_id, stat="PEND", queue=queue, description=self.description)
+        return job
 
     def adopt_or_submit(self, submission, anew=False):
         """The session's job and whether it was there; ``anew`` ends one that is there first. To be called under the lock.
@@ -207,10 +210,7 @@ class SessionJob:
         """
         deadline = time.monotonic() + patience
         verdict = self.look(job)
-        # Silence may be a moment's, so it is waited for too.
-        while (
-            not self.ready and (verdict.rung == "wait" or verdict.name == "server-hung") and time.monotonic() < deadline
-        ):
+        while not self.ready and self._may_pass(verdict) and time.monotonic() < deadline:
             time.sleep(POLL)
             job = self.lsf.job(job.id)
             verdict = self.look(job)
@@ -223,6 +223,10 @@ class SessionJob:
                 "the whole of it is in {} on the cluster".format(self.record.beside("server.log")),
             )
         return job
+
+    def _may_pass(self, verdict):
+        """Whether waiting can help: a busy server's silence, or a network's trouble, may be a moment's."""
+        return verdict.rung == "wait" or (verdict.state == "live" and self.evidence.server in ("silent", "unreachable"))
 
     def relisten(self, job, mode):
         """Has the launcher start its server anew, listening by ``mode``. Returns the job as last seen.
@@ -264,13 +268,17 @@ class SessionJob:
         if not self.record.data:
             return []
         # A bsub whose answer was lost may have left more than one.
-        ours = [job for job in self.lsf.jobs() if self.is_ours(job) and job.meaning != "over"]
+        found = self.lsf.jobs()
+        job_id = self.record.data.get("job_id")
+        if job_id and job_id not in [job.id for job in found if self.is_ours(job)]:
+            # A live job can be missing in one listing.
+            found += filter(None, [self.lsf.job(job_id)])
+        ours = [job for job in found if self.is_ours(job) and job.meaning != "over"]
         for job in ours:
-            # LSF ends a job on a lost host when the host is back, and has its own words for it until then.
-            with suppress(LsfError) if job.meaning == "doubtful" else nullcontext():
-                self.lsf.kill(job.id)
+            self.lsf.kill(job.id)
         for job in ours:
-            if job.meaning != "doubtful":
+            # LSF ends a job on a lost host when the host is back.
+            if job.stat != "UNKWN":
                 self.lsf.wait_until_over(job.id)
         return [job.id for job in ours]
 

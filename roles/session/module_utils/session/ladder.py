@@ -138,9 +138,10 @@ def _name(evidence, state):
         return _of_server(evidence)
     if not evidence.leads:
         return "moved"
-    # Its end is on the server's own node, or the server was seen to be well: then there is one thing that can be wrong.
-    if evidence.through == "closed" and state == "live" and evidence.server:
-        return "tunnel-gone" if evidence.server == "answers" else "server-dead"
+    # The server was seen to be well: then there is one thing that can be wrong. One that nobody asked may be well too, behind
+    # a node whose ssh forwards nothing.
+    if evidence.through == "closed" and state == "live" and evidence.server == "answers":
+        return "tunnel-gone"
     if evidence.through == "silent" and evidence.carries and evidence.server != "answers":
         return "server-hung" if state == "live" and evidence.server else "server-away"
     if evidence.through:

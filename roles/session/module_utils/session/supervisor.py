@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 
@@ -23,6 +24,8 @@ from .tunnel import Destination, Tunnel, ask_port, state_folder
 LOOK, ANSWER, CARRY = 4, 4, 4
 #: Seconds between two tries to open a tunnel that can't be opened: doubled from the first to the last.
 FIRST_PAUSE, LAST_PAUSE = 2, 60
+#: Seconds of nothing but closed connections after which the server is gone for good: its node and port may be a stranger's soon.
+GONE = 300
 #: Seconds without any success after which nobody waits for this tunnel any more: longer than a job or a weekend.
 GIVE_UP = 3 * 24 * 3600
 #: Seconds that one look can take at most; more by the wall's clock, and this machine has slept.
@@ -51,6 +54,7 @@ class Supervisor:
         self.verdict = None
         self.pause = 0
         self.next_try = 0.0
+        self.closed_since = None
 
     def _tunnel(self):
         """The tunnel as last opened and where it ended, or ``(None, {})`` where it was closed."""
@@ -77,6 +81,12 @@ class Supervisor:
         through = ask_port(recorded["local_port"], ANSWER)
         carries = through == "silent" and tunnel.carries(CARRY)
         verdict = ladder.judge(ladder.Evidence(through=through, carries=carries))
+        self.closed_since = (self.closed_since or time.time()) if through == "closed" else None
+        # A job may outlive its limit, as one that was suspended does, so that one that answers is left alone.
+        if recorded.get("until") and time.time() > recorded["until"] and verdict.name != "healthy":
+            return self.give_back(tunnel, recorded, "over", "its job's run limit is reached")
+        if self.closed_since and time.time() - self.closed_since > GONE:
+            return self.give_back(tunnel, recorded, "server-away", f"nothing else for {GONE} s")
         if verdict.rung != "tunnel":
             self.pause = 0
             self.think(verdict.name)
@@ -85,6 +95,18 @@ class Supervisor:
             return True
         self.think(verdict.name)
         return self.mend(tunnel, recorded, frozen=through == "silent")
+
+    def give_back(self, tunnel, recorded, name, words):
+        """Closes a tunnel at whose end there is no server of ours any more. Returns whether to go on: it was another one by now."""
+        # Told again, with the reason.
+        self.verdict = None
+        self.think(name, f"{words}: the tunnel is closed")
+        tunnel.close(recorded)
+        return bool(tunnel.recorded())
+
+    def _pause(self):
+        self.pause = min(max(2 * self.pause, FIRST_PAUSE), LAST_PAUSE)
+        self.next_try = time.monotonic() + self.pause
 
     def mend(self, tunnel, recorded, frozen):
         """Opens the tunnel anew. Returns whether to go on: not where no further try will help."""
@@ -96,9 +118,10 @@ class Supervisor:
                     self.think(name, error.words)
                     return False
             self.think("login-away", error.words or error.message)
-            self.pause = min(max(2 * self.pause, FIRST_PAUSE), LAST_PAUSE)
-            self.next_try = time.monotonic() + self.pause
+            self._pause()
             return True
+        # One that freezes again at once, as with a suspended job, is no reason for a login every few seconds.
+        self._pause()
         if lead and lead["local_port"] != recorded["local_port"]:
             print(f"the tunnel is at localhost:{lead['local_port']} now", flush=True)
         return True
@@ -120,7 +143,7 @@ class Supervisor:
             time.sleep(LOOK if self.verdict == "healthy" else LOOK / 2)
             if time.time() - looked > LONGEST_LOOK:
                 # After a sleep nothing that was known of the line counts any more.
-                self.pause, self.next_try = 0, 0.0
+                self.pause, self.next_try, self.closed_since = 0, 0.0, None
 
     def start(self):
         """Becomes a daemon and runs, unless one is there. Returns in the caller, with the daemon's id or 0 if there was one."""
@@ -131,11 +154,26 @@ class Supervisor:
         except BlockingIOError:
             os.close(lock)
             return 0
+        # What a killed one left there is nobody's id now.
+        os.ftruncate(lock, 0)
         # The daemon inherits the lock, and with it the proof that its id is still its own.
         child = os.fork()
         if child:
             os.close(lock)
             return child
+        try:
+            self._serve(lock)
+        except SystemExit:
+            pass
+        except BaseException:
+            os.write(2, traceback.format_exc().encode())
+        finally:
+            with suppress(OSError):
+                os.ftruncate(lock, 0)
+            os._exit(0)
+
+    def _serve(self, lock):
+        """Runs as a daemon that holds ``lock`` and hears nobody."""
         os.setsid()
         os.chdir("/")
         log = self.folder / "supervisor.log"
@@ -149,12 +187,7 @@ class Supervisor:
         os.closerange(lock + 1, 256)
         os.ftruncate(lock, 0)
         os.write(lock, str(os.getpid()).encode())
-        try:
-            self.run()
-        finally:
-            with suppress(OSError):
-                os.ftruncate(lock, 0)
-            os._exit(0)
+        self.run()
 
     def pid(self):
         """The id of the running supervisor, or 0."""

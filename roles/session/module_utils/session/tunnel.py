@@ -163,7 +163,7 @@ class Tunnel:
         return {
             key: value
             for key, value in self.recorded().items()
-            if key not in ("pid", "host_keys", "destination", "shared")
+            if key not in ("pid", "host_keys", "until", "destination", "shared")
         }
 
     def leads(self, asked, end):
@@ -236,7 +236,8 @@ class Tunnel:
         argv[1:1] = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
         argv += ["-L", f"localhost:{local_port}:{where}", by.host]
         # Recorded first: a run that is killed here leaves a record that the next one compares with the socket.
-        kept = {**lead, "host_keys": end.get("host_keys", []), "destination": self.destination.facts}
+        unseen = {"host_keys": end.get("host_keys", []), "until": end.get("until")}
+        kept = {**lead, **unseen, "destination": self.destination.facts}
         write_private(self.record, json.dumps(kept))
         try:
             done = subprocess.run(
@@ -314,9 +315,19 @@ class Tunnel:
                     time.sleep(0.1)
             yield
 
-    def close(self):
-        """Ends the tunnel, if there is one, and forgets its port."""
+    def lasts(self, minutes):
+        """Records when the job at the tunnel's end reaches its run limit, in ``minutes``; 0 or None where nobody knows."""
         with self.locked():
+            recorded = self.recorded()
+            if recorded:
+                until = time.time() + 60 * minutes if minutes else None
+                write_private(self.record, json.dumps({**recorded, "until": until}))
+
+    def close(self, recorded=None):
+        """Ends the tunnel, if there is one, and forgets its port; with ``recorded``, only if it is still that one."""
+        with self.locked():
+            if recorded not in (None, self.recorded()):
+                return
             self._end_master()
             with suppress(FileNotFoundError):
                 self.record.unlink()
