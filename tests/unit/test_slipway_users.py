@@ -105,9 +105,10 @@ def test_what_is_shared_is_used_where_it_will_do(hosts):
 - {name: kim, profile: tutorial}
 - {name: lee, overrides: {target_conda_prefix: /scratch/lee/miniconda3}}
 - {name: max, overrides: {miniconda_channels: [max]}}
+- {name: ned, overrides: {dask_cores: 8}}
 """
     found = hosts(users, builder="slipway", prefix="/software/miniconda3")
-    assert sorted(found) == [f"lake-{name}" for name in ("ada", "bob", "eve", "kim", "lee", "max", "slipway")]
+    assert sorted(found) == [f"lake-{name}" for name in ("ada", "bob", "eve", "kim", "lee", "max", "ned", "slipway")]
     sharing = {name for name, values in found.items() if values.get("shared_builder") == "lake-slipway"}
     assert sharing == found.keys() - {"lake-lee"}
     own = "{{ target_home }}/.conda/envs/{{ target_env_name }}"
@@ -116,7 +117,7 @@ def test_what_is_shared_is_used_where_it_will_do(hosts):
         "lake-kim",
     }
     # Those whose variables are the group's in all that is built.
-    assert {name for name, values in found.items() if values.get("shared_stand_in")} == {"lake-ada", "lake-bob"}
+    assert {name for name, values in found.items() if values.get("shared_stand_in")} == {"lake-ada", "lake-ned"}
     assert found["lake-kim"]["conda_env_profile"] == "tutorial"
     prefixes = {name: values["target_conda_prefix"] for name, values in found.items()}
     assert prefixes.pop("lake-lee") == "/scratch/lee/miniconda3"
