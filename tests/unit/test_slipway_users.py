@@ -154,6 +154,30 @@ def test_what_is_wrong_is_told_and_ends_the_run(inventory, users, options, said)
     assert said in done.stderr
 
 
+def test_a_builder_without_a_project_is_in_order_and_a_user_without_one_is_not(inventory, tmp_path):
+    """Where projects are the users' own, and no group variable."""
+    assert inventory(builder="slipway", prefix="/software/miniconda3").returncode == 0
+    variables = "dask_project: '{{ cluster_project }}'\nsession_project: '{{ cluster_project }}'\n"
+    (tmp_path / "lake/group_vars/cluster/jobs.yml").write_text(variables)
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("ansible-playbook"),
+            "-i",
+            tmp_path / "lake/users.slipway.yml",
+            PROJECT / "playbooks/validate.yml",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    recap = {line.split()[0]: "failed=0" in line for line in done.stdout.splitlines() if "failed=" in line}
+    assert recap == {"lake-ada": True, "lake-bob": False, "lake-slipway": True}, done.stdout
+    assert "cluster_project" in done.stdout
+
+
 def test_ansible_doc_shows_it_in_full():
     argv = ["ansible-doc", "-t", "inventory", "--json", "slipway_users"]
     done = subprocess.run(argv, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=True)
