@@ -173,7 +173,10 @@ class InventoryModule(BaseInventoryPlugin):
             if self._has_own(user):
                 variables["target_env_prefix"] = trust_as_template(OWN_ENVIRONMENT)
             else:
-                variables["shared_stand_in"] = not any(name.startswith("miniconda_") for name in user.overrides)
+                # Not one with a profile of their own, though it be the source's: it may be another than the group's.
+                variables["shared_stand_in"] = not user.profile and not any(
+                    name.startswith("miniconda_") for name in user.overrides
+                )
         return variables | user.overrides
 
     def _has_own(self, user):

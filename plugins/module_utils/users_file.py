@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import fnmatch
 import io
 import re
 from dataclasses import dataclass, field
@@ -33,7 +34,10 @@ NAME_RULE = "an account's name on the cluster, such as ada: a letter first, then
 PROJECT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 PROJECT_RULE = "a project's name as `bsub -P` takes it, such as ocean"
 
-# Public, and yet not for one user of many to have.
+# Public, and yet not for one user of many to have: by name or, with *, by what names have in common.
+COMMANDS = "what the site's accounts run is the site's to say, in its group_vars"
+DOWNLOADS = "where conda comes from, and whether that is checked, is the site's to say, in its group_vars"
+FILES = "files of the controller, and ssh from there, are the site's to say, in its group_vars"
 RESERVED = {
     "session_enabled": "nobody starts a job in another's name; users start their own sessions",
     "jupyter_password_prompt": "a password is made on the login node, where only its owner can read it",
@@ -43,10 +47,23 @@ RESERVED = {
     "target_env": "it is found out on the host; target_env_prefix is where the environment shall be",
     "shared_builder": "who builds what users share is the site's to say, in its *.slipway.yml",
     "shared_stand_in": "it follows from the other overrides",
+    **dict.fromkeys(("preflight_quota_command", "miniconda_quota_command", "conda_env_command"), COMMANDS),
+    **dict.fromkeys(
+        ("*_lsf_profile", "session_command*", "session_bsub_options", "session_server_arguments"),
+        COMMANDS,
+    ),
+    **dict.fromkeys(
+        ("miniconda_base_url", "miniconda_installer_url", "miniconda_installer_sha256", "miniconda_verify"), DOWNLOADS
+    ),
+    **dict.fromkeys(("miniconda_installer_file", "miniconda_source", "miniconda_staging"), FILES),
+    **dict.fromkeys(("conda_env_lock", "conda_env_lock_sources", "conda_env_environment_yml"), FILES),
+    **dict.fromkeys(("session_status_file", "session_ssh_*"), FILES),
 }
 SECRET_NAME = re.compile(r"passw|secret|token|private_?key|api_?key", re.IGNORECASE)
 # A private key, a password or conda's token in a URL, a password's hash.
-SECRET = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY|//[^/\s@]*@|/t/[^/\s]+|\$[0-9a-z]{1,2}\$|\b(?:argon2|sha1|sha256):")
+SECRET = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY|//[^/\s@]*@|//\S*/t/[^/\s]+|\$[0-9a-z]{1,2}\$|\b(?:argon2|sha1|sha256):"
+)
 SECRET_RULE = (
     "no secret belongs into a users file: a password is made on the login node, where only its owner can read it"
 )
@@ -244,12 +261,13 @@ class Judge:
 
     def permitted(self, name, node):
         spec = self.variables.get(name)
+        reserved = [reason for names, reason in RESERVED.items() if fnmatch.fnmatchcase(name, names)]
         if spec is None and SECRET_NAME.search(name):
             self.blame(node, f"overrides have {name} (its value is not shown); {SECRET_RULE}")
         elif spec is None:
             self.blame(node, self.unknown(name, self.variables, "an override must be a public variable of a role"))
-        elif name in RESERVED:
-            self.blame(node, f"overrides have {name}; {RESERVED[name]}")
+        elif reserved:
+            self.blame(node, f"overrides have {name}; {reserved[0]}")
         elif spec.get("no_log"):
             self.blame(node, f"overrides have {name} (its value is not shown); {SECRET_RULE}")
         else:
@@ -294,14 +312,14 @@ class Judge:
         if kind in ("list", "dict") and isinstance(node, yaml.ScalarNode) and node.start_mark.buffer is None:
             try:  # a cell of a CSV file
                 node = yaml.compose("\n" * node.start_mark.line + node.value, Loader=yaml.SafeLoader)
-            except yaml.YAMLError:
+            except (yaml.YAMLError, ValueError):
                 self.blame(node, f"{name} is {node.value!r}; it must be YAML in one line, such as [a, b]")
                 return None
         if not (self.filled(name, node) and self.clean(name, node)):
             return None
         try:
             return yaml.constructor.SafeConstructor().construct_document(node)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # 2026-02-30 is the latter
             self.blame(node, f"{name}: {getattr(error, 'problem', error)}")
             return None
 

@@ -7,6 +7,8 @@ import shutil
 import time
 from pathlib import Path
 
+from rich.text import Text
+
 
 def home():
     """Where all runs are."""
@@ -57,6 +59,12 @@ class Run:
             shutil.copyfile(said, self.folder / "ansible.log")
         shutil.rmtree(self.private, ignore_errors=True)
         self.write("result.json", result)
+
+    def last_words(self, lines=20):
+        """The end of Ansible's own output, without its colours."""
+        log = self.folder / "ansible.log"
+        said = Text.from_ansi(log.read_text(encoding="utf-8", errors="replace")).plain if log.exists() else ""
+        return "\n".join(said.strip().splitlines()[-lines:]) or "none"
 
     def read(self, name):
         try:

@@ -8,8 +8,11 @@ import os
 import re
 import subprocess
 import sys
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -242,6 +245,73 @@ def test_what_is_refused_has_done_nothing(onboard, tmp_path, arguments, said):
     assert done.returncode == 2
     assert re.search(said, done.stderr), done.stderr
     assert not (tmp_path / "state").exists()
+
+
+def test_what_ansible_itself_refuses_is_told_in_its_words(onboard, tmp_path):
+    (tmp_path / "site/inside.yml").write_text("- {name: ada}\n")
+    done = onboard("site/inside.yml", "-i", "site/users.slipway.yml")
+    assert done.returncode == 2
+    assert "inside.yml lies in the inventory's folder" in " ".join(done.stderr.split())
+    assert "\x1b" not in done.stderr
+
+
+@pytest.fixture
+def handed(monkeypatch, tmp_path):
+    """What ansible-runner is handed for some arguments; it connects to nothing."""
+    script = SourceFileLoader("onboard_script", str(PROJECT / "scripts/onboard"))
+    module = module_from_spec(spec_from_loader(script.name, script))
+    script.exec_module(module)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "site").mkdir()
+    source = tmp_path / "site/users.slipway.yml"
+    source.write_text("{plugin: slipway_users, group: cluster, builder: slipway, prefix: /software/conda}")
+    users = tmp_path / "users.yml"
+    users.write_text("- {name: ada, profile: tutorial}\n- {name: bob}\n- {name: eve, state: absent}\n")
+
+    def run(*arguments):
+        given = {}
+
+        def kept(**settings):
+            given.update(settings)
+            return SimpleNamespace(status="failed")
+
+        monkeypatch.setattr(module.ansible_runner, "run", kept)
+        monkeypatch.setattr(sys, "argv", ["onboard", str(users), "-i", str(source), *arguments])
+        module.main()
+        return given
+
+    return run
+
+
+def test_host_keys_are_checked(handed):
+    """ansible-runner turns that off where the environment does not say, over ansible.cfg."""
+    assert handed()["envvars"]["ANSIBLE_HOST_KEY_CHECKING"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "limit"),
+    [
+        ([], None),
+        (["--only", "ada"], "site-ada,site-slipway"),
+        (["--only", "ada", "--smoke"], "site-ada"),
+        (["--smoke"], "site-ada,site-bob"),
+        (["--offboard", "--yes", "1"], "site-eve"),
+    ],
+)
+def test_the_builder_is_in_every_run_that_prepares_homes(handed, arguments, limit):
+    assert handed(*arguments)["limit"] == limit
+
+
+def test_a_dry_run_comes_to_everybody_at_once(handed):
+    assert '"onboard_serial": [1, 8], "onboard_stop_after": 5' in handed()["cmdline"]
+    dry = handed("--check")["cmdline"]
+    assert '"onboard_serial": ["100%"], "onboard_stop_after": 0' in dry
+    assert dry.endswith(" --check --diff")
+
+
+def test_the_default_source_is_the_projects_wherever_it_is_run(onboard):
+    said = onboard("--help").stdout
+    assert str(PROJECT / "inventory") in said
 
 
 def test_the_list_of_runs_may_be_empty(onboard):

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """roles/preflight/files/preflight.sh, run by an account that is not root. A real quota is molecule/onboard's."""
 
+import json
 import os
 import re
 import resource
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "roles/preflight/files/preflight.sh"
+PROJECT = Path(__file__).parents[2]
+SCRIPT = PROJECT / "roles/preflight/files/preflight.sh"
 # Root may write anywhere, so the account is another one.
 UID = 65534 if os.geteuid() == 0 else os.geteuid()
 MEGABYTE = 1 << 20
@@ -36,9 +39,20 @@ def home(folder):
 def problems(home):
     """What the script says is wrong; it must come to its end."""
 
-    def run(*folders, place=home, space=2, quota="", check="no", limit=resource.RLIM_INFINITY):
+    def run(*folders, place=home, space=2, quota="", check="no", signs=("", ""), limit=resource.RLIM_INFINITY):
         done = subprocess.run(
-            ["sh", "-c", SCRIPT.read_text(), "preflight.sh", str(place), str(space), quota, check, *map(str, folders)],
+            [
+                "sh",
+                "-c",
+                SCRIPT.read_text(),
+                "preflight.sh",
+                str(place),
+                str(space),
+                quota,
+                check,
+                *signs,
+                *map(str, folders),
+            ],
             user=UID if os.geteuid() == 0 else None,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
             capture_output=True,
@@ -98,6 +112,41 @@ def test_a_dry_run_writes_nothing(problems, home):
     before = home.stat().st_mtime_ns
     assert problems(check="yes", limit=MEGABYTE) == []
     assert home.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_full_home_that_is_prepared_already_is_good_enough(problems, home, which):
+    signs = [str(home / "jupyter-password"), str(home / "jobqueue.yaml")]
+    assert problems(signs=signs, limit=MEGABYTE)
+    (home / Path(signs[which]).name).touch()
+    assert problems(signs=signs, limit=MEGABYTE) == problems(signs=signs, quota="echo 0") == []
+
+
+@pytest.mark.parametrize(("free", "code"), [(20, 0), (19, 2)])
+def test_a_dry_run_asks_an_account_where_nothing_is_installed_too(tmp_path, free, code):
+    (tmp_path / "play.yml").write_text("[{hosts: all, gather_facts: false, roles: [target, preflight, miniconda]}]")
+    (tmp_path / "hosts.yml").write_text("all: {hosts: {lake: {}}}")
+    (tmp_path / "home").mkdir()
+    variables = {
+        "ansible_connection": "local",
+        "target_conda_prefix": str(tmp_path / "home/conda"),
+        "target_env_prefix": str(tmp_path / "home/conda/envs/myenv"),
+        "preflight_quota_command": f"echo {free}",
+    }
+    command = [Path(sys.executable).with_name("ansible-playbook"), "-i", tmp_path / "hosts.yml", tmp_path / "play.yml"]
+    done = subprocess.run(
+        [*command, "--check", "-e", json.dumps(variables)],
+        cwd=PROJECT,
+        env={**os.environ, "HOME": str(tmp_path / "home"), "ANSIBLE_HOME": str(tmp_path / "ansible")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert ("has 19 MB free by the quota command" in done.stdout) == (code == 2)
+    assert ("Nothing is installed on lake yet" in done.stdout) == (code == 0)
+    assert list((tmp_path / "home").iterdir()) == []
 
 
 def test_all_problems_are_told_at_once(problems, folder):

@@ -105,9 +105,10 @@ def test_what_is_shared_is_used_where_it_will_do(hosts):
 - {name: kim, profile: tutorial}
 - {name: lee, overrides: {target_conda_prefix: /scratch/lee/miniconda3}}
 - {name: max, overrides: {miniconda_channels: [max]}}
+- {name: ned, overrides: {dask_cores: 8}}
 """
     found = hosts(users, builder="slipway", prefix="/software/miniconda3")
-    assert sorted(found) == [f"lake-{name}" for name in ("ada", "bob", "eve", "kim", "lee", "max", "slipway")]
+    assert sorted(found) == [f"lake-{name}" for name in ("ada", "bob", "eve", "kim", "lee", "max", "ned", "slipway")]
     sharing = {name for name, values in found.items() if values.get("shared_builder") == "lake-slipway"}
     assert sharing == found.keys() - {"lake-lee"}
     own = "{{ target_home }}/.conda/envs/{{ target_env_name }}"
@@ -116,7 +117,7 @@ def test_what_is_shared_is_used_where_it_will_do(hosts):
         "lake-kim",
     }
     # Those whose variables are the group's in all that is built.
-    assert {name for name, values in found.items() if values.get("shared_stand_in")} == {"lake-ada", "lake-bob"}
+    assert {name for name, values in found.items() if values.get("shared_stand_in")} == {"lake-ada", "lake-ned"}
     assert found["lake-kim"]["conda_env_profile"] == "tutorial"
     prefixes = {name: values["target_conda_prefix"] for name, values in found.items()}
     assert prefixes.pop("lake-lee") == "/scratch/lee/miniconda3"
@@ -151,6 +152,30 @@ def test_what_is_wrong_is_told_and_ends_the_run(inventory, users, options, said)
     done = inventory(users, **options)
     assert done.returncode != 0
     assert said in done.stderr
+
+
+def test_a_builder_without_a_project_is_in_order_and_a_user_without_one_is_not(inventory, tmp_path):
+    """Where projects are the users' own, and no group variable."""
+    assert inventory(builder="slipway", prefix="/software/miniconda3").returncode == 0
+    variables = "dask_project: '{{ cluster_project }}'\nsession_project: '{{ cluster_project }}'\n"
+    (tmp_path / "lake/group_vars/cluster/jobs.yml").write_text(variables)
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("ansible-playbook"),
+            "-i",
+            tmp_path / "lake/users.slipway.yml",
+            PROJECT / "playbooks/validate.yml",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    recap = {line.split()[0]: "failed=0" in line for line in done.stdout.splitlines() if "failed=" in line}
+    assert recap == {"lake-ada": True, "lake-bob": False, "lake-slipway": True}, done.stdout
+    assert "cluster_project" in done.stdout
 
 
 def test_ansible_doc_shows_it_in_full():

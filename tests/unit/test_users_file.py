@@ -106,6 +106,10 @@ def test_a_text_is_taken_as_it_is_written(read, written):
         ("{name: ada, overrides: {ansible_become_user: bob}}", "must be a public variable of a role"),
         ("{name: ada, overrides: {session_enabled: true}}", "nobody starts a job in another's name"),
         ("{name: ada, overrides: {target_home: /tmp}}", "it is found out on the host"),
+        ("{name: ada, overrides: {miniconda_quota_command: 'id'}}", "what the site's accounts run is the site's to say"),
+        ("{name: ada, overrides: {miniconda_verify: false}}", "where conda comes from, and whether that is checked"),
+        ("{name: ada, overrides: {conda_env_lock: /etc/shadow}}", "files of the controller, and ssh from there"),
+        ("{name: ada, overrides: {dask_presets: {a: 2026-02-30}}}", "dask_presets: day"),
         ("{name: ada, overrides: {dask_cores: many}}", "dask_cores is 'many'.*int"),
         ("{name: ada, overrides: {dask_cores: }}", "dask_cores is empty"),
         ("{name: ada, overrides: {conda_env_state: new}}", "must be one of: present, exact"),
@@ -122,6 +126,27 @@ def test_what_is_wrong_is_said_with_its_line(refused, entry, said):
     ((line, words),) = refused(f"# Who comes.\n- {entry}")
     assert line == 2
     assert re.search(said, words)
+
+
+SITES = """\
+preflight_quota_command miniconda_quota_command conda_env_command conda_env_build_lsf_profile session_lsf_profile session_command
+session_command_path session_command_folder session_bsub_options session_server_arguments
+miniconda_base_url miniconda_installer_url miniconda_installer_sha256 miniconda_verify
+miniconda_installer_file miniconda_source miniconda_staging conda_env_lock conda_env_lock_sources conda_env_environment_yml
+session_status_file session_ssh_host session_ssh_user session_ssh_port session_ssh_key session_ssh_arguments"""
+
+
+@pytest.mark.parametrize("name", SITES.split())
+def test_what_is_the_sites_to_say_is_no_users(refused, name):
+    assert name in VARIABLES
+    ((_, said),) = refused(f"- {{name: ada, overrides: {{{name}: x}}}}")
+    assert f"overrides have {name}; " in said
+    assert "the site's to say, in its group_vars" in said
+
+
+def test_a_folder_named_t_is_no_secret(read):
+    (user,) = read("- {name: ada, overrides: {dask_local_directory: /scratch/t/ada/tmp}}")
+    assert user.overrides == {"dask_local_directory": "/scratch/t/ada/tmp"}
 
 
 @pytest.mark.parametrize(

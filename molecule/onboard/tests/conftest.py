@@ -14,8 +14,21 @@ import yaml
 PROJECT = Path(__file__).parents[3]
 SOURCE = PROJECT / "inventory/minitriton/users.slipway.yml"
 
-# Twenty-five users, and ten kills, are for this machine's own architecture.
-collect_ignore = [] if os.environ["MINITRITON_ARCH"] == "amd64" else ["test_matrix.py"]
+# What takes long is for this machine's own architecture.
+collect_ignore = [] if os.environ["MINITRITON_ARCH"] == "amd64" else ["test_matrix.py", "test_onboard_native.py"]
+
+ENTRIES = [
+    {"name": "t-onboard-ada", "project": "demo", "overrides": {"dask_walltime": "12:00"}},
+    {"name": "t-onboard-bashrc", "project": "demo"},
+    {"name": "t-onboard-condarc", "project": "demo"},
+    {"name": "t-onboard-full", "project": "demo"},
+    {"name": "t-onboard-nohome", "project": "demo"},
+    {"name": "t-onboard-project", "project": "nosuch"},
+]
+NAMES = [entry["name"] for entry in ENTRIES]
+WELL, BROKEN = NAMES[:3], NAMES[3:]
+# Of all files in the homes, whose they are and when they were written. Ansible has a folder of its own there for each module's time.
+STATE = "for u in %s; do [ ! -d /home/$u ] || find /home/$u -name .ansible -prune -o ! -type d -printf '%%p %%u %%m %%T@\\n'; done | sort"
 
 
 @pytest.fixture(scope="session")
@@ -98,3 +111,45 @@ def jobs(minitriton):
     return lambda: minitriton(
         "exec", "login", "bash", "-lc", "bjobs -u all -a -noheader -o jobid 2>/dev/null || true"
     ).split()
+
+
+@pytest.fixture(scope="session")
+def cohort(users_file):
+    return users_file(ENTRIES)
+
+
+@pytest.fixture(scope="session")
+def homes(minitriton):
+    return lambda names=NAMES: minitriton("exec", "login", "sh", "-c", STATE % " ".join(names))
+
+
+@pytest.fixture(scope="session")
+def before(jobs):
+    return jobs()
+
+
+@pytest.fixture(scope="session")
+def dry(onboard, cohort, homes, before):
+    """A dry run, with what it found in the homes."""
+    found = homes()
+    done = onboard(cohort, "--check")
+    done.untouched = homes() == found
+    return done
+
+
+@pytest.fixture(scope="session")
+def first(onboard, cohort, dry):
+    return onboard(cohort)
+
+
+@pytest.fixture(scope="session")
+def mended(first, minitriton, users_file):
+    """Whoever makes accounts has mended them; the team has corrected the project."""
+    minitriton("user", "t-onboard-full", "--home-size=100M")
+    minitriton("user", "t-onboard-nohome", "--project=demo")
+    return users_file([{**entry, "project": "demo"} for entry in ENTRIES])
+
+
+@pytest.fixture(scope="session")
+def second(onboard, mended):
+    return onboard(mended)

@@ -2,19 +2,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Whether an account can be prepared at all. Needs a POSIX shell and coreutils; no Python.
 #
-#   preflight.sh HOME MB QUOTA_COMMAND CHECK [FOLDER...]
+#   preflight.sh HOME MB QUOTA_COMMAND CHECK PASSWORD_FILE DASK_FILE [FOLDER...]
 #
 # Each answer is a line `slipway:problem=WORDS`, or `slipway:done=yes` at the end, so banners around them do no harm. With CHECK=yes nothing is written.
 set -u
 export LC_ALL=C
-home=$1 space=$2 quota=$3 check=$4
-shift 4
+home=$1 space=$2 quota=$3 check=$4 password=$5 dask=$6
+shift 6
 me=$(id -un)
 
 problem() { printf 'slipway:problem=%s\n' "$1"; }
 
 # What df says is free need not be the account's, for quotas. So where no command tells, the room is taken in earnest, and given back.
 room() {
+    # One of these is there where the account is prepared already. A home that has filled up since must not keep its owner from a session.
+    if [ -f "$password" ] || [ -f "$dask" ]; then return; fi
     if [ -n "$quota" ]; then
         free=$(sh -c "$quota" 2>&1 </dev/null)
         case $free in '' | *[!0-9]*)
