@@ -14,9 +14,6 @@ import yaml
 PROJECT = Path(__file__).parents[3]
 SOURCE = PROJECT / "inventory/minitriton/users.slipway.yml"
 
-# What takes long is for this machine's own architecture.
-collect_ignore = [] if os.environ["MINITRITON_ARCH"] == "amd64" else ["test_matrix.py", "test_onboard_native.py"]
-
 ENTRIES = [
     {"name": "t-onboard-ada", "project": "demo", "overrides": {"dask_walltime": "12:00"}},
     {"name": "t-onboard-bashrc", "project": "demo"},

@@ -15,6 +15,18 @@ import yaml
 PROJECT = Path(__file__).parents[3]
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leaves what needs many runs of a playbook, ``test_*_native.py``, to this machine's own architecture (`make test-all`).
+
+    Molecule names each file to pytest, and a named file is collected whatever ``collect_ignore`` says.
+    """
+    if os.environ["MINITRITON_ARCH"] == "amd64":
+        return
+    native = [item for item in items if item.path.stem.endswith("_native")]
+    items[:] = [item for item in items if item not in native]
+    config.hook.pytest_deselected(items=native)
+
+
 @pytest.fixture(scope="session")
 def state():
     """The folder of this Mini-Triton's state on this machine."""
