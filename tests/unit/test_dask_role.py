@@ -61,6 +61,16 @@ def test_the_tutorials_profile_is_written_once(home):
     assert [oct(path.stat().st_mode & 0o777) for path in (scratch, logs)] == ["0o700", "0o700"]
 
 
+def test_nobody_else_reads_what_dask_wrote_for_all(home):
+    """dask_labextension writes this file when it is first imported, with the umask of the moment."""
+    file = home / ".config/dask/labextension.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("# labextension:\n")
+    file.chmod(0o644)
+    home.play()
+    assert {path.stat().st_mode & 0o777 for path in file.parent.iterdir()} == {0o600}
+
+
 def test_a_site_without_ib0_scratch_and_projects(home):
     home.play(dask_log_directory="")
     assert not lsf(home).keys() & {"queue", "project", "interface", "local-directory", "log-directory"}
