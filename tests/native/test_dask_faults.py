@@ -146,7 +146,9 @@ def test_a_strangers_dashboard_is_not_taken_for_ours(lab, minitriton, monkeypatc
     minitriton("user", "bob")
     scheduler = f"{PYTHON} -m distributed.cli.dask_scheduler --port 0 --dashboard-address :8787"
     # The log is there before the command ends, since it's read at once.
-    started = f"cd; : > scheduler.log; setsid {scheduler} 2> scheduler.log > /dev/null < /dev/null &"
+    started = (
+        f"cd; : > scheduler.log; setsid {scheduler} 2> scheduler.log > /dev/null < /dev/null & echo $! > scheduler.pid"
+    )
     minitriton("exec", "t037", "su", "bob", "-c", started)
     try:
         log = ["exec", "t037", "cat", "/home/bob/scheduler.log"]
@@ -160,4 +162,4 @@ def test_a_strangers_dashboard_is_not_taken_for_ours(lab, minitriton, monkeypatc
         )
         assert "/proxy/8787/status is another scheduler's." in refused(lab.local_cluster)
     finally:
-        minitriton("exec", "t037", "pkill", "-u", "bob")
+        minitriton("exec", "t037", "sh", "-c", "kill $(cat /home/bob/scheduler.pid)")
