@@ -12,6 +12,7 @@ import time
 import module_runner
 import pytest
 from ansible.module_utils.lsf import client
+from ansible.module_utils.session import held as session_held
 from ansible.module_utils.session import job as session_job
 from ansible.module_utils.session import launcher
 from ansible.module_utils.session.record import Record
@@ -145,6 +146,7 @@ def test_someones_own_job_in_the_one_job_queue_is_left_alone_and_named_as_the_re
     assert not done["ready"]
     assert (done["job"]["stat"], done["job"]["meaning"]) == ("PEND", "waiting")
     assert "per-user job slot limit" in done["job"]["pend_reason"]
+    assert [(other["id"], other["name"], other["stat"]) for other in done["others"]] == [(theirs, "jupyter", "RUN")]
     assert theirs in unfinished(lsf)
 
 
@@ -377,31 +379,98 @@ def typed(job):
     return {"queue": "typed", "script": script}
 
 
-def test_a_queue_for_interactive_jobs_only_gets_one_that_no_terminal_can_end(job, lsf, typed):
-    assert "session_queue is 'typed': that queue takes interactive jobs only" in job(**typed)["msg"]
-    done = job(**typed, interactive=True)
-    assert done["ready"], done
-    assert (done["job"]["stat"], done["job"]["queue"]) == ("RUN", "typed")
-    # Its bsub is nobody's child here, and has a terminal of its own.
-    (held,) = (line for line in processes() if "bsub -Is -Jd slipway jupyter" in line and "holder.py" not in line)
-    parent, terminal = held.split()[1:3]
-    assert os.getpid() != int(parent)
-    assert terminal.startswith("pts/")
-    assert job(**typed, interactive=True)["adopted"]
-    job(**typed, state="stopped")
-    assert unfinished(lsf) == []
-    until(lambda: not [line for line in processes() if "bsub -Is -Jd slipway jupyter" in line])
-
-
 def processes():
     listed = subprocess.run(["ps", "-ww", "-eo", "pid,ppid,tty,args"], capture_output=True, text=True, check=True)
     return listed.stdout.splitlines()
 
 
+def held():
+    """What keeps an interactive job: its bsub, and the holder of that."""
+    return [line for line in processes() if "bsub -Is -Jd slipway jupyter" in line]
+
+
+def test_a_queue_for_interactive_jobs_only_gets_one_that_no_terminal_can_end(job, lsf, typed):
+    done = job(**typed)
+    assert done["ready"], done
+    assert (done["job"]["stat"], done["job"]["queue"], done["kind"]) == ("RUN", "typed", "interactive")
+    assert done["diff"]["after"].startswith("bsub -Is -Jd 'slipway jupyter ")
+    # Its bsub is nobody's child here, and has a terminal of its own.
+    (bsub,) = (line for line in held() if "holder.py" not in line)
+    parent, terminal = bsub.split()[1:3]
+    assert os.getpid() != int(parent)
+    assert terminal.startswith("pts/")
+    assert job(**typed)["adopted"]
+    job(**typed, state="stopped")
+    assert unfinished(lsf) == []
+    until(lambda: not held())
+
+
+def test_check_mode_shows_which_form_of_bsub_the_queue_gets(job, typed):
+    batch, interactive = job(check=True)["diff"], job(**typed, check=True)["diff"]
+    assert batch["after_header"].endswith("bsub < script")
+    assert "#BSUB -q interactive" in batch["after"]
+    assert interactive["after_header"].endswith("bsub -Is")
+    assert interactive["after"].startswith("bsub -Is -Jd 'slipway jupyter NONCE' -J jupyter -q typed -W 6:00 ")
+
+
+def test_a_queue_that_says_nothing_of_interactive_jobs_gets_a_batch_job(job):
+    assert job()["kind"] == "batch"
+
+
+@pytest.mark.fault(21)
+@pytest.mark.parametrize("queue", ["interactive", "typed"])
+def test_a_refusal_with_exit_code_0_is_one(job, lsf, typed, queue):
+    lsf.fault("esub", "on")
+    refused = job(**(typed if queue == "typed" else {}))
+    assert refused["failed"]
+    assert "project 4711 has no hours left" in refused["msg"]
+    assert unfinished(lsf) == held() == []
+    lsf.fault("esub", "off")
+    assert job(**(typed if queue == "typed" else {}))["ready"]
+
+
 def test_lsfs_words_on_an_interactive_job_reach_the_user(job, typed):
-    done = job(**{**typed, "script": typed["script"].replace("-W 6:00", "-W 6:00\n#BSUB -n 1000")}, interactive=True)
+    done = job(**{**typed, "script": typed["script"].replace("-W 6:00", "-W 6:00\n#BSUB -n 1000")})
     assert done["failed"]
     assert "Too many processors requested" in done["msg"]
+
+
+@pytest.mark.fault(19)
+def test_an_interactive_submission_that_lsf_does_not_answer_is_given_up_whole(job, lsf, typed, monkeypatch):
+    """A bsub that lived on would submit its job once LSF is back, beside that of the next run."""
+    monkeypatch.setattr(session_held, "SUBMISSION", 2)
+    lsf.fault("hang", "on", "command=bsub")
+    done = job(**typed)
+    assert done["failed"]
+    assert "LSF did not answer bsub -Is within 2 s." in done["msg"]
+    assert held() == []
+    lsf.fault("hang", "off")
+    again = job(**typed)
+    assert again["ready"]
+    assert unfinished(lsf) == [again["job"]["id"]]
+
+
+def test_an_interactive_job_that_was_taken_without_an_answer_is_ours_and_kept(job, lsf, typed, monkeypatch):
+    monkeypatch.setattr(session_held, "SUBMISSION", 2)
+    lsf.fault("cut", "on", "times=1")
+    done = job(**typed)
+    assert done["ready"], done
+    assert unfinished(lsf) == [done["job"]["id"]]
+    assert held()
+    job(**typed, state="stopped")
+    until(lambda: not held())
+
+
+def test_an_lsf_without_descriptions_gets_no_interactive_job(tmp_path, monkeypatch):
+    """OpenLava would run the description as a command, and nobody could tell the job from the user's own."""
+    with running(tmp_path / "cluster", personality="openlava") as lsf:
+        job = caller(lsf, tmp_path, monkeypatch)
+        script = SCRIPT.format(python=sys.executable, folder=job.folder).replace("-q interactive", "-q typed")
+        done = job(queue="typed", script=script)
+        assert done["failed"]
+        assert "this LSF's bsub has no descriptions" in done["msg"]
+        assert "No unfinished job found" in lsf("bjobs").stderr
+        assert held() == []
 
 
 def test_without_lsf_on_path_the_way_out_is_told(job, monkeypatch, tmp_path):
