@@ -123,7 +123,7 @@ def _end(process):
 
 
 def release(record):
-    """Ends the holder of a job that is over, where it is on this host and did not end with its job: LSF may have left bsub without a word."""
+    """Ends the holder of a job that is over, if it is on this host and still there: LSF may have left its bsub without a word."""
     pid = record.data.get("holder")
     if not pid or record.data.get("login_host") != socket.gethostname():
         return
