@@ -1,7 +1,4 @@
-"""The session's job through LSF's and the controller's faults, each for real: what a user is told, and that one job is left.
-
-Each test begins with no session, and leaves none.
-"""
+"""The session's job through LSF's and the controller's faults, each for real: what a user is told, and that one job is left."""
 
 import contextlib
 import json
@@ -38,19 +35,25 @@ def fault(minitriton):
     switch("off")
 
 
-@pytest.fixture(autouse=True)
-def nothing(playbook, fault, host):
-    """Before and after each test: no session, and none of the user's jobs."""
+@pytest.fixture(scope="module")
+def clear(playbook, host):
+    """Ends all sessions, and what else the user runs."""
 
-    def clear():
-        fault("off")
+    def end():
         playbook("playbooks/stop.yml", *CONDA, "-e", "session_stop_all=true")
         # The account is the scenario's own.
         host.run("bash -lc 'bkill 0'")
         eventually(lambda: "No unfinished job found" in host.run("bash -lc bjobs").stderr)
 
-    clear()
+    end()
+    return end
+
+
+@pytest.fixture(autouse=True)
+def nothing(clear, fault):
+    """Each test begins with no session, and leaves none."""
     yield
+    fault("off")
     clear()
 
 
