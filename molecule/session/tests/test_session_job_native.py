@@ -36,14 +36,14 @@ def fault(minitriton):
 
 
 @pytest.fixture(scope="module")
-def clear(playbook, host):
+def clear(playbook, login):
     """Ends all sessions, and what else the user runs."""
 
     def end():
         playbook("playbooks/stop.yml", *CONDA, "-e", "session_stop_all=true")
         # The account is the scenario's own.
-        host.run("bash -lc 'bkill 0'")
-        eventually(lambda: "No unfinished job found" in host.run("bash -lc bjobs").stderr)
+        login("bkill 0 2>&1 || true")
+        eventually(lambda: "No unfinished job found" in login("bjobs 2>&1 || true"))
 
     end()
     return end
