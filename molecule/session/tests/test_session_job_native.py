@@ -35,26 +35,18 @@ def fault(minitriton):
     switch("off")
 
 
-@pytest.fixture(scope="module")
-def clear(playbook, login):
-    """Ends all sessions, and what else the user runs."""
-
-    def end():
-        playbook("playbooks/stop.yml", *CONDA, "-e", "session_stop_all=true")
-        # The account is the scenario's own.
-        login("bkill 0 2>&1 || true")
-        eventually(lambda: "No unfinished job found" in login("bjobs 2>&1 || true"))
-
-    end()
-    return end
+@pytest.fixture(scope="module", autouse=True)
+def ended(playbook):
+    """Nothing of these tests outlives them."""
+    yield
+    playbook("playbooks/stop.yml", *CONDA, "-e", "session_stop_all=true")
 
 
 @pytest.fixture(autouse=True)
-def nothing(clear, fault):
-    """Each test begins with no session, and leaves none."""
-    yield
-    fault("off")
-    clear()
+def nothing(fault, login, folder):
+    """Each test begins without a job and a record. The account is the scenario's own."""
+    login(f"bkill 0 > /dev/null 2>&1; rm -f {folder}/session-*")
+    eventually(lambda: "No unfinished job found" in login("bjobs 2>&1 || true"))
 
 
 def eventually(condition, patience=PATIENCE):
