@@ -12,9 +12,9 @@ import time
 import module_runner
 import pytest
 from ansible.module_utils.lsf import client
+from ansible.module_utils.session import SessionError, launcher
 from ansible.module_utils.session import held as session_held
 from ansible.module_utils.session import job as session_job
-from ansible.module_utils.session import launcher
 from ansible.module_utils.session.record import Record
 from lsf_cluster import running, until
 
@@ -119,6 +119,7 @@ def test_no_secret_is_in_the_result_or_in_what_others_see(job, lsf):
     assert token not in lsf("bjobs", "-o", "command job_description delimiter='^'").stdout
 
 
+@pytest.mark.fault(28)
 def test_killed_between_bsub_and_the_record_the_next_run_finds_the_job(job, lsf):
     first = job()
     record = job.folder / "session-jupyter.json"
@@ -130,6 +131,7 @@ def test_killed_between_bsub_and_the_record_the_next_run_finds_the_job(job, lsf)
     assert unfinished(lsf) == [first["job"]["id"]]
 
 
+@pytest.mark.fault(27)
 def test_a_record_whose_id_is_another_jobs_now_does_not_adopt_that_job(job, lsf):
     theirs = lsf.submit("-J", "jupyter", "-q", "normal", "sleep", "300")
     job.folder.mkdir(parents=True)
@@ -140,6 +142,7 @@ def test_a_record_whose_id_is_another_jobs_now_does_not_adopt_that_job(job, lsf)
     assert sorted(unfinished(lsf)) == sorted([theirs, done["job"]["id"]])
 
 
+@pytest.mark.fault(38)
 def test_someones_own_job_in_the_one_job_queue_is_left_alone_and_named_as_the_reason(job, lsf):
     theirs = lsf.submit("-J", "jupyter", "-q", "interactive", "sleep", "300")
     done = job(patience=3)
@@ -216,6 +219,22 @@ def test_a_record_that_another_run_wrote_meanwhile_counts(job, lsf, tmp_path):
     first = job()
     with late.locked():
         assert late.data["job_id"] == first["job"]["id"]
+
+
+@pytest.mark.fault(29)
+def test_each_command_of_lsf_renews_the_lease_and_none_is_given_without_it(job, lsf):
+    job()
+    session = session_job.SessionJob(job.folder, "jupyter")
+    lease = job.folder / "session-jupyter.lease"
+    with pytest.raises(SessionError, match="another run has taken the session 'jupyter' over"), session.record.locked():
+        os.utime(lease, (0, 0))
+        session.lsf.jobs()
+        assert time.time() - lease.stat().st_mtime < 60
+        lease.write_text(json.dumps({"host": "login2", "pid": 1, "run": "another"}))
+        session.end()
+    assert unfinished(lsf) == [session.record.data["job_id"]]
+    assert json.loads(lease.read_text())["host"] == "login2"
+    lease.unlink()
 
 
 def test_stop_ends_the_job_by_its_id_and_no_other(job, lsf):
@@ -343,6 +362,7 @@ def test_a_requeued_jobs_old_words_do_not_count(job):
     assert (done["verdict"]["name"], done["verdict"]["rung"]) == ("starting", "wait")
 
 
+@pytest.mark.fault(26)
 def test_a_lost_record_is_made_anew_from_what_the_job_says(job, lsf):
     first = job()
     (job.folder / "session-jupyter.json").unlink()
@@ -352,6 +372,7 @@ def test_a_lost_record_is_made_anew_from_what_the_job_says(job, lsf):
     assert unfinished(lsf) == [first["job"]["id"]]
 
 
+@pytest.mark.fault(31)
 def test_the_login_host_that_submitted_stays_in_the_record(job, monkeypatch):
     first = job()
     monkeypatch.setattr(socket, "gethostname", lambda: "login2")
@@ -486,6 +507,7 @@ def test_lsf_is_found_through_the_sites_profile(job, lsf, monkeypatch):
     assert job(profile=f"{lsf.dest}/conf/profile.lsf")["ready"]
 
 
+@pytest.mark.fault(19)
 def test_a_master_that_is_away_is_told_within_the_deadline(job, lsf, monkeypatch):
     monkeypatch.setattr(client, "COMMAND_TIMEOUT", 4)
     monkeypatch.setattr(client.Lsf.__init__, "__defaults__", (10,))

@@ -111,14 +111,14 @@ def _taken(lsf, process, log, description):
 
 def _end(process):
     """Ends the holder, and with it bsub and its terminal."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(ENDING)
     except subprocess.TimeoutExpired:
         # Its terminal closes, and bsub gets the hangup.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
