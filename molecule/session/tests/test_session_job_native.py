@@ -330,21 +330,27 @@ def test_a_controller_that_was_killed_at_a_step_leaves_what_the_next_run_goes_on
 @pytest.mark.fault(28)
 @pytest.mark.fault(29)
 def test_a_run_that_was_killed_in_bsub_keeps_another_login_host_away_and_its_late_job_is_adopted(
-    background, elsewhere, session, fault, jobs, recorded, minitriton, user
+    background, elsewhere, session, fault, jobs, recorded, minitriton, user, host, folder
 ):
     """The lease is by host: only the host itself sees that its holder is dead. And a bsub that lived on has made our job."""
     fault("hang", "on", "command=bsub", f"user={user}")
     run = background()
-    eventually(lambda: recorded("lease") and recorded().get("nonce"))
+    eventually(lambda: "bin/bsub -Jd" in minitriton("exec", "login", "ps", "-eo", "args"))
     holder = recorded("lease")
+    # Its own deadline would end that bsub.
+    minitriton("exec", holder["host"], "kill", "-STOP", str(holder["pid"]))
     code, words = session(*elsewhere)
     assert code != 0
     assert "is busy with the session" in words
     minitriton("exec", holder["host"], "kill", "-KILL", str(holder["pid"]))
     assert run.ends()[0] != 0
+    # As right after its last renewal, however busy this machine is; and then as long after it.
+    lease = f"{folder}/session-jupyter.lease"
+    host.check_output(f"touch -d '+10 minutes' {lease}")
     code, words = session(*elsewhere)
     assert code != 0
     assert "another run, on login, is busy with the session" in words, words
+    host.check_output(f"touch -d '-91 seconds' {lease}")
     fault("hang", "off")
     eventually(lambda: len(jobs()) == 1)
     late = jobs()
