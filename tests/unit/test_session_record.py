@@ -1,11 +1,15 @@
 """The record: private, whole, and deaf to jobs that are not ours."""
 
+import contextlib
 import json
 import os
 import socket
+import time
+from unittest import mock
 
 import pytest
 from ansible.module_utils.session import SessionError
+from ansible.module_utils.session import record as record_module
 from ansible.module_utils.session.record import LEASE, Record, write_private
 
 
@@ -97,6 +101,77 @@ def test_a_lease_ages_by_the_file_systems_clock(record, monkeypatch):
     lease(record, "login2")
     with pytest.raises(SessionError), record.locked():
         pass
+
+
+@pytest.fixture
+def own_locks(monkeypatch):
+    """As on a file system whose locks hold on one host alone."""
+    monkeypatch.setattr(record_module, "flock", lambda *_: None)
+
+
+@contextlib.contextmanager
+def on(host):
+    """What a run on another login host does."""
+    with mock.patch("socket.gethostname", lambda: host):
+        yield
+
+
+def test_a_run_that_works_longer_than_a_lease_lasts_keeps_it(record, own_locks, monkeypatch):
+    monkeypatch.setattr(record_module, "LEASE", 0.5)
+    with record.locked():
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            record.renew()
+            with on("login2"), pytest.raises(SessionError, match="is busy"), Record(record.folder, "jupyter").locked():
+                pass
+            time.sleep(0.05)
+    with on("login2"), Record(record.folder, "jupyter").locked():
+        pass
+
+
+def test_a_run_that_was_taken_over_changes_nothing_more(record, own_locks, monkeypatch):
+    """It stood still, as with a login host that was suspended."""
+    before, other = record.path.read_text(), Record(record.folder, "jupyter")
+    with pytest.raises(SessionError, match="another run has taken the session 'jupyter' over"), record.locked():
+        lease = record.beside("lease")
+        os.utime(lease, (lease.stat().st_mtime - LEASE - 1,) * 2)
+        with on("login2"), other.locked():
+            for change in (record.save, record.forget, record.intend):
+                with pytest.raises(SessionError, match="taken the session 'jupyter' over"):
+                    change()
+            # Nor does its end free what is the other one's.
+            record._give_back_lease()
+            assert lease.exists()
+        record._lease = {"run": "lost"}
+        record.renew()
+    assert record.path.read_text() == before
+
+
+def test_a_lease_that_was_taken_over_in_the_same_moment_is_left_to_the_other(record, own_locks):
+    """Two runs find a dead one's lease; the slower must not remove what the faster has made in its place."""
+    lease(record, "login3", LEASE + 1)
+    judged = json.loads(record.beside("lease").read_text())
+    with on("login2"), Record(record.folder, "jupyter").locked():
+        record._set_aside(record.beside("lease"), judged)
+        assert json.loads(record.beside("lease").read_text())["host"] == "login2"
+        with on("login1"), pytest.raises(SessionError, match="another run, on login2, is busy"), record.locked():
+            pass
+
+
+def test_what_was_seen_without_the_lock_does_not_overwrite_a_newer_session(record):
+    late = Record(record.folder, "jupyter")
+    record.intend(env_prefix="/other")
+    record.data["job_id"] = "8"
+    record.save()
+    late.note(answered=["t037", 8888, 1])
+    assert Record(record.folder, "jupyter").data == record.data
+
+
+def test_an_intent_whose_bsub_may_live_on_keeps_its_nonce(record):
+    record.intend(env_prefix="/env")
+    nonce = record.data["nonce"]
+    record.intend(env_prefix="/env")
+    assert record.data["nonce"] == nonce
 
 
 def test_forgetting_keeps_the_logs(record):

@@ -17,7 +17,7 @@ def test_lsf_is_on_path_in_a_login_shell_only(host, login):
 
 def test_the_queues_are_open(login):
     queues = {line.split()[0]: line.split()[2] for line in login("bqueues -w").splitlines()[1:]}
-    assert queues == {"normal": "Open:Active", "interactive": "Open:Active"}
+    assert queues == dict.fromkeys(("normal", "interactive", "terminal"), "Open:Active")
 
 
 def test_a_job_runs_on_a_node_with_the_users_home_and_both_networks(login, user):

@@ -46,12 +46,14 @@ class Lsf:
         env: what :func:`environment` returned.
         variables: how the names of the role's variables begin, for remedies.
         deadline: seconds that one question may take in all, tries again included.
+        watch: called before each try of a command; what it raises ends the question.
     """
 
-    def __init__(self, env, variables, deadline=60):
+    def __init__(self, env, variables, deadline=60, watch=lambda: None):
         self.env = {name: value for name, value in env.items() if name not in MISLEADING}
         self.variables = variables
         self.deadline = deadline
+        self.watch = watch
         self.form = ""
         self.fields = parse.JOB_FIELDS
         self.long = "-UF"
@@ -74,6 +76,7 @@ class Lsf:
                 remedy=f"set {self.variables}lsf_profile to the site's profile.lsf",
             )
         for pause in (*PAUSES, None):
+            self.watch()
             left = max(1.0, min(COMMAND_TIMEOUT, self.deadline - (time.monotonic() - started)))
             try:
                 code, out, err, late = call([binary, *argv[1:]], stdin.encode("utf-8", "surrogateescape"), env, left)
@@ -117,16 +120,23 @@ class Lsf:
                 raise Unanswered("LSF's answer to bsub was cut off.", said, "run the same command again later")
         except Unanswered:
             # It may have been taken all the same, whatever bsub says.
-            with contextlib.suppress(LsfError):
-                for job in self.jobs():
-                    if job.description == description and job.meaning != "over":
-                        return job.id
+            taken = self.taken(description)
+            if taken:
+                return taken
             raise
         raise LsfError(
             f"LSF refused the job (exit code {code}).",
             said,
             f"the refusal names the option; its value comes from the variables {self.variables}*",
         )
+
+    def taken(self, description):
+        """The id of the job with this description that is not over; empty where there is none, or LSF does not answer."""
+        with contextlib.suppress(LsfError):
+            for job in self.jobs():
+                if job.description == description and job.meaning != "over":
+                    return job.id
+        return ""
 
     def jobs(self, *ids):
         """The user's jobs, finished ones that LSF still remembers included; only those with the given ids if any.
@@ -273,6 +283,8 @@ class Lsf:
     def require_queue(self, name, script="", interactive=False):
         """Checks that the queue is there, is open and takes what ``script`` (its #BSUB lines) asks for. Returns the queue.
 
+        ``interactive`` says that the job may be an interactive one where the queue takes no others.
+
         Raises:
             LsfError: with the value, the rule and the variable to change.
         """
@@ -282,11 +294,9 @@ class Lsf:
                 f"{self.variables}queue is {name!r}: that queue is {found.status} and takes no jobs now.",
                 remedy="choose another queue, or wait until it opens",
             )
-        kind = "interactive" if interactive else "batch"
-        if found.takes not in ("any", kind):
+        if found.takes == "interactive" and not interactive:
             raise LsfError(
-                f"{self.variables}queue is {name!r}: that queue takes {found.takes} jobs only, and this is {'an' if interactive else 'a'} "
-                f"{kind} job.",
+                f"{self.variables}queue is {name!r}: that queue takes interactive jobs only, and this is a batch job.",
                 remedy=f"choose another queue in the inventory ({self.variables}queue)",
             )
         asked = queues.request(script)

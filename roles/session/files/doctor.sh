@@ -3,9 +3,9 @@
 # What a session needs on the cluster, looked at without Python, which may be what is broken.
 # Each finding is a line `slipway:ok|WHAT|WORDS|` or `slipway:bad|WHAT|WORDS|REMEDY`; banners around them do no harm.
 #
-#   doctor.sh PROFILE QUEUE INTERACTIVE FOLDER CONDA ENV SCRATCH
+#   doctor.sh PROFILE QUEUE FOLDER CONDA ENV SCRATCH
 
-profile=$1 queue=$2 interactive=$3 folder=$4 conda=$5 env=$6 scratch=$7
+profile=$1 queue=$2 folder=$3 conda=$4 env=$5 scratch=$6
 
 line() { printf 'slipway:%s|%s|%s|%s\n' "$1" "$2" "$(printf '%s' "$3" | tr '\n|' '  ' | cut -c1-300)" "$4"; }
 ok() { line ok "$1" "$2" ''; }
@@ -37,9 +37,8 @@ if command -v bsub > /dev/null; then
         *) bad queue "$said" 'change session_queue; bqueues lists them' ;;
     esac
     policy=$(timeout 20 bqueues -l "$queue" 2> /dev/null | grep 'SCHEDULING POLICIES')
-    case $policy:$interactive in
-        *ONLY_INTERACTIVE*:no*) bad 'queue policy' "$queue takes interactive jobs only" 'session_interactive: true' ;;
-        *NO_INTERACTIVE*:yes*) bad 'queue policy' "$queue takes no interactive jobs" 'session_interactive: false' ;;
+    case $policy in
+        *ONLY_INTERACTIVE*) ok 'queue policy' "$queue takes interactive jobs only: the session is bsub -Is, and ends with this login node" ;;
         *) ok 'queue policy' "${policy:-no policy that hinders}" ;;
     esac
     jobs=$(timeout 20 bjobs -w -q "$queue" 2> /dev/null | sed 1d)

@@ -12,6 +12,8 @@ description:
   - Runs on the login node, as the session's owner, with the standard library alone.
   - A nonce is recorded before the submission and travels with the job as its description. A run that was killed between
     the submission and the record thus finds its job again instead of submitting a second one.
+  - The queue's policy tells how to submit. A queue that takes interactive jobs only gets a C(bsub -Is), held on the login node without
+    anybody's terminal; any other one a batch job, which outlives the login node.
   - A job is ended by its id, and only one that carries the nonce of this session's record.
 options:
   name:
@@ -38,10 +40,6 @@ options:
   queue:
     description: The queue that the script names, to be checked before the submission. Needed for V(started) and V(restarted).
     type: str
-  interactive:
-    description: Whether to submit by C(bsub -Is), held on the login node; for a queue that takes interactive jobs only.
-    type: bool
-    default: false
   env_prefix:
     description: The environment whose JupyterLab the job runs. Needed for V(started) and V(restarted).
     type: path
@@ -83,7 +81,7 @@ attributes:
     description: Says what would be submitted or ended.
     support: full
   diff_mode:
-    description: Shows the script that is submitted.
+    description: Shows the script that is submitted, or the command line of C(bsub -Is).
     support: full
 author:
   - The Slipway founders
@@ -116,6 +114,16 @@ adopted:
   description: Whether the job was there before this call.
   type: bool
   returned: always
+others:
+  description: The user's other jobs that run in the queue of a job that waits. Where the queue has one slot a user, they are the reason.
+  type: list
+  elements: dict
+  returned: always
+  sample: [{id: "33564", stat: RUN, meaning: live, queue: interactive, host: t037, name: jupyter, pend_reason: ""}]
+kind:
+  description: How the job was submitted, V(batch) or V(interactive), or would be in check mode; empty where nobody knows.
+  type: str
+  returned: always
 ready:
   description: Whether the job runs and its server listens.
   type: bool
@@ -140,7 +148,7 @@ minutes_left:
   type: int
   returned: always
 login_host:
-  description: The login host that submitted the job.
+  description: The login host that submitted the job, and holds it if it is an interactive one.
   type: str
   returned: always
 here:
@@ -168,13 +176,12 @@ FACTS = ("env_prefix", "server_port", "listen", "mode", "walltime", "server_argu
 
 def start(session, params, anew):
     """Adopts the session's job or submits one; ``anew`` ends the job that is there first."""
-    submission = {key: params[key] for key in ("script", "queue", "interactive")}
-    submission = {**submission, **{fact: params[fact] for fact in FACTS}}
+    submission = {key: params[key] for key in ("script", "queue", *FACTS)}
     if session.dry:
         job = session.find()
         adopted = job is not None and not anew
         if not adopted:
-            session.lsf.require_queue(params["queue"], params["script"], params["interactive"])
+            session.record.data = {**session.record.data, "kind": session.kind(params["script"], params["queue"])}
         session.look(job)
     else:
         with session.record.locked():
@@ -182,7 +189,9 @@ def start(session, params, anew):
         job = session.wait_until_ready(job, params["patience"])
     result = {**as_seen(session, job), "adopted": adopted, "changed": not adopted}
     if not adopted:
-        result["diff"] = {"before": "", "after": params["script"], "after_header": "the job that is submitted"}
+        by = {"interactive": "bsub -Is", "batch": "bsub < script"}[result["kind"]]
+        after = session.as_submitted(result["kind"], params["script"])
+        result["diff"] = {"before": "", "after": after, "after_header": f"the job that is submitted by {by}"}
     return result
 
 
@@ -223,7 +232,6 @@ def main():
             "folder": {"type": "path", "required": True},
             "script": {"type": "str"},
             "queue": {"type": "str"},
-            "interactive": {"type": "bool", "default": False},
             "env_prefix": {"type": "path"},
             "server_port": {"type": "int", "default": 8888},
             "listen": {"type": "str", "default": ""},

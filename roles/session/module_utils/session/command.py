@@ -43,6 +43,9 @@ def described(seen):
     left = seen["minutes_left"]
     parts = [f"Job {job['id']} {job['stat']}", f"queue {job['queue']}", job["host"], job["pend_reason"]]
     parts.append(f"{left // 60} h {left % 60:02d} min left" if left is not None else "")
+    # An interactive job hangs on its bsub, wherever the login node's name leads to next time.
+    parts.append(f"held on {seen['login_host']}" if seen["kind"] == "interactive" else "")
+    parts += [f"while job {other['id']} ({other['name']}) is {other['stat']} there" for other in seen["others"]]
     return ", ".join(part for part in parts if part)
 
 

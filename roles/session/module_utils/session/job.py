@@ -7,15 +7,13 @@ Standard library alone: the module and the login node's own command run it.
 import inspect
 import shlex
 import socket
-import subprocess
-import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 
 from ..lsf import LsfError, parse
 from ..lsf.client import Lsf, environment
-from . import SessionError, ladder, launcher
-from . import holder as holder_source
+from . import SessionError, held, ladder, launcher
 from .record import Record, write_private
 
 #: Seconds between two looks at a job that is about to start.
@@ -24,8 +22,6 @@ POLL = 2
 CONNECT, ANSWER = 5, 10
 #: Seconds for a server to end and start in another way: a look of its launcher, Jupyter's own end, its start.
 RELISTEN = 60
-#: Seconds for an interactive submission to be taken: LSF's daemons may be busy.
-SUBMISSION = 60
 
 
 def ask_server(host, port):
@@ -59,7 +55,7 @@ class SessionJob:
 
     def __init__(self, folder, name, profile="", dry=False):
         self.record = Record(folder, name)
-        self.lsf = Lsf(environment(profile, "session_"), "session_")
+        self.lsf = Lsf(environment(profile, "session_"), "session_", watch=self.record.renew)
         self.dry = dry
         self.evidence = ladder.Evidence()
 
@@ -86,8 +82,7 @@ class SessionJob:
         if job is None or job.meaning == "over":
             return None
         if job.id != job_id and not self.dry:
-            self.record.data["job_id"] = job.id
-            self.record.save()
+            self.record.note(job_id=job.id)
         return job
 
     def _found_again(self):
@@ -100,23 +95,44 @@ class SessionJob:
                 job.meaning != "over"
             ):
                 self.record.data = {"nonce": said["nonce"], "job_id": job.id, "login_host": socket.gethostname()}
-                if not self.dry:
+                # Another run may have begun a session since.
+                if not self.dry and not Record(self.record.folder, self.record.name).data:
                     self.record.save()
                 return True
         return False
 
-    def submit(self, script, queue, interactive=False, **facts):
-        """Records an intent, submits, records the id. ``facts`` are what the launcher has to know.
+    def kind(self, script, queue):
+        """``batch``, or ``interactive`` where the queue says that it takes no others: a batch job outlives the login node.
 
-        An ``interactive`` job is ``bsub -Is``, held on this login node without anybody's terminal; it ends with this node.
+        Raises:
+            LsfError: the queue is not there, is closed, or does not take what the script asks for.
+        """
+        takes = self.lsf.require_queue(queue, script, interactive=True).takes
+        return "interactive" if takes == "interactive" else "batch"
+
+    def as_submitted(self, kind, script):
+        """What bsub is given: the script on its input, or the command line of ``bsub -Is``. A nonce to come is ``NONCE``."""
+        if kind != "interactive":
+            return script
+        return shlex.join(self._held(script, self._described(self.record.data.get("nonce", "NONCE")))) + "\n"
+
+    def _held(self, script, description):
+        return held.arguments(script, description, self.record.beside("job.log"))
+
+    def submit(self, script, queue, **facts):
+        """Records an intent, submits as the queue wants it, records the id. ``facts`` are what the launcher has to know.
 
         Raises:
             LsfError: LSF refused, or did not answer.
         """
-        self.lsf.require_queue(queue, script, interactive)
-        self.record.intend(login_host=socket.gethostname(), **facts)
+        kind = self.kind(script, queue)
+        self.record.intend(login_host=socket.gethostname(), kind=kind, **facts)
         write_private(self.record.beside("launch.py"), inspect.getsource(launcher))
-        job_id = (self._submit_held if interactive else self.lsf.submit)(script, self.description)
+        if kind == "interactive":
+            argv = self._held(script, self.description)
+            job_id, self.record.data["holder"] = held.submit(self.lsf, self.record, argv, self.description)
+        else:
+            job_id = self.lsf.submit(script, self.description)
         self.record.data["job_id"] = job_id
         self.record.save()
         job = self.lsf.job(job_id)
@@ -135,39 +151,6 @@ class SessionJob:
             return job, True
         self.end()
         return self.submit(**submission), False
-
-    def _submit_held(self, script, description):
-        """As ``Lsf.submit``, for an interactive job: its input is a terminal, so its options and command are arguments."""
-        lines = script.splitlines()
-        options = [word for line in lines if line.startswith("#BSUB ") for word in shlex.split(line[6:])]
-        command = [word for line in lines if line and not line.startswith("#") for word in shlex.split(line)]
-        log, holder = self.record.beside("bsub.log"), self.record.beside("holder.py")
-        write_private(holder, inspect.getsource(holder_source))
-        write_private(log, "")
-        argv = ["bsub", "-Is", "-Jd", description, *options, *command[command[:1] == ["exec"] :]]
-        subprocess.run(
-            [sys.executable, str(holder), str(log), *argv],
-            env=self.lsf.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=SUBMISSION,
-            check=False,
-        )
-        deadline = time.monotonic() + SUBMISSION
-        while time.monotonic() < deadline:
-            words = log.read_text(errors="replace")
-            accepted = parse.submission(words)
-            if accepted:
-                return accepted[0]
-            if "Job not submitted" in words:
-                break
-            time.sleep(0.2)
-        raise LsfError(
-            "LSF refused the interactive job.",
-            log.read_text(errors="replace")[-500:],
-            "the refusal names the option; its value comes from the variables session_*",
-        )
 
     def connection(self, job):
         """What the job says of itself, or None as long as it said nothing of the host that it runs on now."""
@@ -188,8 +171,7 @@ class SessionJob:
         this = [said["node"], said["port"], said.get("pid")] if said else None
         answered = bool(this) and self.record.data.get("answered") == this
         if server == "answers" and not answered and not self.dry:
-            self.record.data["answered"] = this
-            self.record.save()
+            self.record.note(answered=this)
         self.evidence = ladder.Evidence(stat=job.stat if job else "", server=server, answered=answered)
         return ladder.judge(self.evidence)
 
@@ -237,8 +219,7 @@ class SessionJob:
         if job is None or job.meaning != "live":
             raise SessionError("there is no job that runs.", remedy="run playbooks/session.yml")
         if not self.dry:
-            self.record.data["mode"] = mode
-            self.record.save()
+            self.record.note(mode=mode)
             write_private(self.record.beside("mode"), mode)
         deadline = time.monotonic() + RELISTEN
         while not self.dry and (self.connection(job) or {}).get("mode") != mode:
@@ -250,6 +231,18 @@ class SessionJob:
                 )
             time.sleep(POLL / 4)
         return self.wait_until_ready(job, 0 if self.dry else RELISTEN)
+
+    def company(self, job):
+        """The user's other jobs in the queue of a job that waits: where a queue has one slot a user, they are what it waits for."""
+        if job is None or job.meaning != "waiting":
+            return []
+        with suppress(LsfError):
+            return [
+                other
+                for other in self.lsf.jobs()
+                if other.queue == job.queue and other.meaning not in ("waiting", "over") and other.id != job.id
+            ]
+        return []
 
     def last_words(self):
         """The end of what the server, or LSF, wrote."""
@@ -280,6 +273,7 @@ class SessionJob:
             # LSF ends a job on a lost host when the host is back.
             if job.stat != "UNKWN":
                 self.lsf.wait_until_over(job.id)
+        held.release(self.record)
         return [job.id for job in ours]
 
 
@@ -304,6 +298,8 @@ def as_seen(session, job):
     fields = ("id", "stat", "meaning", "queue", "host", "name", "pend_reason")
     return {
         "job": {field: getattr(job, field) for field in fields} if job else {},
+        "others": [{field: getattr(other, field) for field in fields} for other in session.company(job)],
+        "kind": session.record.data.get("kind", ""),
         "ready": session.ready,
         "connection": {key: value for key, value in connection.items() if key != "nonce"},
         "minutes_left": minutes_left(session, job),

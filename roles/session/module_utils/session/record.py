@@ -26,8 +26,8 @@ from pathlib import Path
 
 from . import SessionError
 
-#: Seconds that one run may look, end and submit at most: LSF's own deadlines, twice, and the ladder of signals.
-LEASE = 180
+#: Seconds that a lease outlives its last renewal: more than one command of LSF may take, and the pause after it.
+LEASE = 90
 
 
 def write_private(path, text):
@@ -53,6 +53,7 @@ class Record:
         self.folder = Path(folder)
         self.name = name
         self.data = self._read(self.path) or {}
+        self._lease = {}
 
     @property
     def path(self):
@@ -72,16 +73,28 @@ class Record:
         return data if isinstance(data, dict) else None
 
     def intend(self, **facts):
-        """Begins a new session: a fresh nonce and token, recorded before anything is submitted."""
+        """Begins a new session: a fresh nonce and token, recorded before anything is submitted.
+
+        An intent without an id keeps its nonce: the bsub of a run that was killed may live on, and what it submits has to be ours.
+        """
+        self.renew()
+        unsent = self.data.get("nonce") if not self.data.get("job_id") else None
         # What an earlier session said must not be taken for this one's words.
         for ending in ("connection", "mode", "started", "server.log", "job.log"):
             self._remove(self.beside(ending))
         write_private(self.beside("token"), secrets.token_hex(24))
-        self.data = {"nonce": secrets.token_hex(8), **facts}
+        self.data = {"nonce": unsent or secrets.token_hex(8), **facts}
         self.save()
 
     def save(self):
+        self.renew()
         write_private(self.path, json.dumps(self.data, indent=2, sort_keys=True) + "\n")
+
+    def note(self, **facts):
+        """Adds what was seen without the lock, unless another run has begun a new session or forgotten this one meanwhile."""
+        self.data.update(facts)
+        if (self._read(self.path) or {}).get("nonce") == self.data.get("nonce"):
+            self.save()
 
     def said(self):
         """What a job of this name said of itself, be it ours or not; empty where none did."""
@@ -107,6 +120,7 @@ class Record:
 
     def forget(self):
         """Removes the record, the token and the connection; the logs stay."""
+        self.renew()
         for path in (self.path, *map(self.beside, ("token", "connection", "mode", "started"))):
             self._remove(path)
         self.data = {}
@@ -135,7 +149,7 @@ class Record:
                 self.data = self._read(self.path) or {}
                 yield
             finally:
-                self._remove(self.beside("lease"))
+                self._give_back_lease()
         except BlockingIOError as error:
             raise SessionError(
                 f"another run is busy with the session {self.name!r}.",
@@ -147,24 +161,58 @@ class Record:
     def _take_lease(self):
         """The lock may hold on this host alone; the lease is a file that one run on all hosts can make.
 
-        It ages by the file system's clock, since those of hosts differ, and one whose holder was killed counts no longer
-        than :data:`LEASE` seconds, or not at all where the holder ran on this host: its lock is gone.
+        It ages by the file system's clock, since those of hosts differ. One whose holder was killed counts no longer than
+        :data:`LEASE` seconds, or not at all where the holder ran on this host: its lock is gone.
         """
         lease, here, holder = self.beside("lease"), socket.gethostname(), {}
+        ours = {"host": here, "pid": os.getpid(), "run": secrets.token_hex(8)}
         for _ in range(2):
             with suppress(FileExistsError):
                 with os.fdopen(os.open(str(lease), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-                    json.dump({"host": here, "pid": os.getpid()}, stream)
+                    json.dump(ours, stream)
+                self._lease = ours
                 return
             with suppress(FileNotFoundError):
-                holder, made = self._read(lease) or {}, lease.stat().st_mtime
-                if holder.get("host") != here and self._now() - made < LEASE:
+                holder, renewed = self._read(lease) or {}, lease.stat().st_mtime
+                if holder.get("host") != here and self._now() - renewed < LEASE:
                     break
-                lease.unlink()
+                self._set_aside(lease, holder)
         raise SessionError(
             f"another run, on {holder.get('host', 'another login host')}, is busy with the session {self.name!r}.",
-            remedy=f"wait for it to end, {LEASE} s at most; nothing was changed",
+            remedy=f"wait for it to end; one that was killed hinders nobody for longer than {LEASE} s. Nothing was changed",
         )
+
+    def _set_aside(self, lease, dead):
+        """Removes the lease of a ``dead`` holder, and no other: a second run may have done so, and made its own, in this moment."""
+        aside = self.beside(f"lease.{secrets.token_hex(4)}")
+        os.rename(str(lease), str(aside))
+        if (self._read(aside) or {}) != dead:
+            with suppress(FileExistsError):
+                os.link(str(aside), str(lease))
+        self._remove(aside)
+
+    def renew(self):
+        """Says that this run still works; to be called before each step that takes long or changes something. Nothing without a lock.
+
+        Raises:
+            SessionError: another run has taken the session over.
+        """
+        if not self._lease:
+            return
+        if self._read(self.beside("lease")) == self._lease:
+            with suppress(FileNotFoundError):
+                os.utime(str(self.beside("lease")))
+                return
+        raise SessionError(
+            f"another run has taken the session {self.name!r} over, since this one stood still for more than {LEASE} s.",
+            remedy="run the same command again: it goes on from what the other one did",
+        )
+
+    def _give_back_lease(self):
+        lease = self.beside("lease")
+        if self._read(lease) == self._lease:
+            self._remove(lease)
+        self._lease = {}
 
     def _now(self):
         """The file system's own time, in seconds."""
