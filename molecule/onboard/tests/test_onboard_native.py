@@ -1,13 +1,55 @@
-"""Natively: the same cohort, once it is prepared, on ways that take longer: a kill, their own keys, site.yml, a job."""
+"""Natively: the same cohort, once it is prepared, on ways that take longer: kills, own keys, own environments, site.yml, a job."""
 
 import os
 import re
 import signal
+import threading
 import time
 
+import pexpect
 import pytest
 import yaml
 from conftest import ENTRIES, NAMES, PROJECT, SOURCE
+
+BUILDER = "/home/builder/local/miniconda3"
+OWN = [f"t-onboard-own{number}" for number in range(4)]
+
+
+def explicit(minitriton, account, env):
+    """What an environment is made of, as a lock."""
+    return minitriton("exec", "login", "su", account, "-c", f"{BUILDER}/bin/conda list -p {env} --explicit --md5")
+
+
+@pytest.fixture
+def locked(team, minitriton):
+    """A source whose site has a lock of what is shared."""
+    variables = team.folder / "locked/group_vars/triton"
+    variables.mkdir(parents=True)
+    for file in (PROJECT / "inventory/minitriton/group_vars/triton").iterdir():
+        (variables / file.name).symlink_to(file)
+    lock = team.folder / "myenv.txt"
+    lock.write_text(explicit(minitriton, "builder", f"{BUILDER}/envs/myenv"))
+    (variables / "lock.yml").write_text(yaml.safe_dump({"conda_env_lock": str(lock)}))
+    source = team.folder / "locked/users.slipway.yml"
+    source.write_text(SOURCE.read_text())
+    return source
+
+
+@pytest.fixture
+def builds(minitriton):
+    """Whose conda was seen to create an environment, each time that one looked, as long as the test runs."""
+    seen, done = [], threading.Event()
+
+    def watch():
+        while not done.wait(0.3):
+            rows = minitriton("exec", "login", "ps", "-eo", "user:32=,args=").splitlines()
+            seen.append({row.split()[0] for row in rows if re.search(r"/conda create ", row)})
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    yield seen
+    done.set()
+    thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +95,42 @@ def test_a_job_in_a_users_name_is_run_where_it_is_asked_for(ready, onboard, mend
     assert done.code == 0, done.said
     assert done.outcomes == {"t-onboard-ada": "done", "t-onboard-condarc": "done"}
     assert len(set(jobs()) - set(before)) == 2
+
+
+def test_environments_of_their_own_are_the_locks_and_built_two_at_a_time(
+    ready, onboard, users_file, minitriton, locked, builds
+):
+    for name in OWN:
+        minitriton("user", name, "--fresh", "--project=demo")
+    entries = [{"name": name, "project": "demo", "overrides": {"target_env_name": "mine"}} for name in OWN]
+    done = onboard(users_file(entries, "own-environments.yml"), source=locked)
+    assert done.code == 0, done.said
+    assert max(map(len, builds)) == 2
+    assert set().union(*builds) == set(OWN)
+    wanted = {line for line in (locked.parents[1] / "myenv.txt").read_text().splitlines() if "://" in line}
+    for name in OWN:
+        env = f"/home/{name}/.conda/envs/mine"
+        assert wanted == {line for line in explicit(minitriton, name, env).splitlines() if "://" in line}
+
+
+def test_on_a_terminal_the_cohort_is_seen_as_it_goes_on(ready, team, mended):
+    argv = [str(mended), "-i", str(SOURCE)]
+    terminal = pexpect.spawn(
+        str(PROJECT / "scripts/onboard"),
+        argv,
+        cwd=str(PROJECT),
+        env=team.environment,
+        dimensions=(24, 120),
+        timeout=300,
+        encoding="utf-8",
+    )
+    for words in (
+        "no rate yet",
+        r"[1-5] of 6 .*[0-9]+ users a minute  [0-9]+:[0-9]{2} left",
+        "6 of 6",
+        "all done: 6 done",
+    ):
+        terminal.expect(words)
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 0
