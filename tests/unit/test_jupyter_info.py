@@ -14,7 +14,7 @@ def ask(tmp_path):
     def ask(packages=(), wanted=None, python=None, **files):
         site = tmp_path / "env/lib/python3.11/site-packages"
         for package, version in dict(packages).items():
-            folder = site / f"{package}-{version}.dist-info"
+            folder = site / f"{package.replace('-', '_')}-{version}.dist-info"
             folder.mkdir(parents=True)
             (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
         (tmp_path / ".jupyter").mkdir()

@@ -88,8 +88,8 @@ def installed(env):
     """Versions out of the packages' metadata, which needs no Python of the environment's."""
     folders = [str(folder) for folder in Path(env).glob("lib/python3*/site-packages")]
     names = ("jupyterlab", "jupyter_server", "notebook")
-    found = {(d.metadata["Name"] or "").lower().replace("-", "_"): d.version for d in distributions(path=folders)}
-    return {name: found[name] for name in names if name in found}
+    # By name: to read the metadata of all takes as long as the rest of the module.
+    return {name: d.version for name in names for d in distributions(name=name, path=folders)}
 
 
 def generation(versions):
