@@ -127,23 +127,15 @@ def test_one_user_on_a_bare_cluster_has_what_is_shared_built_first(team, minitri
     minitriton("exec", "login", "test", "-s", f"/home/{OWN[0]}/.config/slipway/jupyter-password")
 
 
-def test_on_a_terminal_the_cohort_is_seen_as_it_goes_on(ready, team, mended):
-    argv = [str(mended), "-i", str(SOURCE)]
+def test_on_a_terminal_the_cohort_is_seen_as_it_goes_on(team, minitriton, users_file):
+    for name in OWN[:3]:
+        minitriton("user", name, "--project=demo")
+    users = users_file([{"name": name, "project": "demo"} for name in OWN[:3]], "terminal.yml")
     terminal = pexpect.spawn(
-        str(PROJECT / "scripts/onboard"),
-        argv,
-        cwd=str(PROJECT),
-        env=team.environment,
-        dimensions=(24, 120),
-        timeout=300,
-        encoding="utf-8",
-    )
-    for words in (
-        "no rate yet",
-        r"[1-5] of 6 .*[0-9]+ users a minute  [0-9]+:[0-9]{2} left",
-        "6 of 6",
-        "all done: 6 done",
-    ):
+        str(PROJECT / "scripts/onboard"), [str(users), "-i", str(SOURCE)], cwd=str(PROJECT), env=team.environment,
+        dimensions=(24, 120), timeout=900, encoding="utf-8",
+    )  # fmt: skip
+    for words in ("no rate yet", "[12] of 3 .*[0-9]+ users a minute  [0-9]+:[0-9]{2} left", "all done: 3 done"):
         terminal.expect(words)
     terminal.expect(pexpect.EOF)
     terminal.close()
