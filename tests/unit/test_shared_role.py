@@ -17,11 +17,9 @@ SAYS = "- {name: built, ansible.builtin.command: 'sh -c \"echo {{ note }}; exit 
 @pytest.fixture
 def play(tmp_path):
     """Plays the role and then a task; returns who built what as (host, builder) pairs, which hosts went on, and all that was said."""
-    for role in ("target", "miniconda", "conda_env"):
+    for role, tasks in {"target": "main", "miniconda": "main", "conda_env": "prove", "jupyter": "prove"}.items():
         (tmp_path / f"roles/{role}/tasks").mkdir(parents=True)
-        (tmp_path / f"roles/{role}/tasks/main.yml").write_text("" if role == "target" else SAYS)
-    (tmp_path / "roles/jupyter/tasks").mkdir(parents=True)
-    (tmp_path / "roles/jupyter/tasks/prove.yml").write_text(SAYS)
+        (tmp_path / f"roles/{role}/tasks/{tasks}.yml").write_text("" if role == "target" else SAYS)
     (tmp_path / "roles/shared").symlink_to(PROJECT / "roles/shared")
     (tmp_path / "play.yml").write_text(
         "- {hosts: all, gather_facts: false, roles: [shared], post_tasks: [{name: went, ansible.builtin.debug: {msg: went}}]}\n"
