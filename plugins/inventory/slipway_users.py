@@ -73,6 +73,10 @@ options:
         C(~/.conda/envs), by the shared conda; one with an override of C(target_conda_prefix) gets its own conda, too.
     type: str
     default: modern
+  own_at_once:
+    description: How many environments of users' own are built at once (C(conda_env_throttle)), lest they take the whole login node.
+    type: int
+    default: 2
 author:
   - Slipway contributors
 """
@@ -172,11 +176,14 @@ class InventoryModule(BaseInventoryPlugin):
             variables |= self._shared()
             if self._has_own(user):
                 variables["target_env_prefix"] = trust_as_template(OWN_ENVIRONMENT)
+                variables["conda_env_throttle"] = self.get_option("own_at_once")
             else:
                 # Not one with a profile of their own, though it be the source's: it may be another than the group's.
                 variables["shared_stand_in"] = not user.profile and not any(
                     name.startswith("miniconda_") for name in user.overrides
                 )
+        else:
+            variables["conda_env_throttle"] = self.get_option("own_at_once")
         return variables | user.overrides
 
     def _has_own(self, user):

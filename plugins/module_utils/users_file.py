@@ -47,6 +47,7 @@ RESERVED = {
     "target_env": "it is found out on the host; target_env_prefix is where the environment shall be",
     "shared_builder": "who builds what users share is the site's to say, in its *.slipway.yml",
     "shared_stand_in": "it follows from the other overrides",
+    "conda_env_throttle": "how many environments are built at once is the site's to say, in its *.slipway.yml",
     **dict.fromkeys(("preflight_quota_command", "miniconda_quota_command", "conda_env_command"), COMMANDS),
     **dict.fromkeys(
         ("*_lsf_profile", "session_command*", "session_bsub_options", "session_server_arguments"),

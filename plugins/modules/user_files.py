@@ -71,6 +71,12 @@ options:
         type: list
         elements: str
         default: []
+      ours:
+        description:
+          - A text by which ours is known. A file that is there without it is somebody else's and stays, and then nothing else of this
+            call is written either.
+        type: str
+        default: ''
       secret:
         description:
           - Leave this file's text out of the diff.
@@ -150,6 +156,11 @@ directories:
   returned: success
   type: list
   elements: str
+theirs:
+  description: The files that are somebody else's, by O(files[].ours). Where there are any, nothing was written.
+  returned: success
+  type: list
+  elements: str
 """
 
 import os
@@ -189,10 +200,11 @@ class UserFile:
         self.asked = asked
         self.path = Path(os.path.realpath(asked["path"]))
         self.before, self.old_mode = self._read()
+        self.theirs = self.before is not None and asked["ours"] not in self.before
         self.mode = self._mode()
         self.after = self._render(self.before or "")
         self.backup = ""
-        if self.changed:  # a read-only home that has it all is none of our business
+        if self.changed and not self.theirs:  # a read-only home that has it all is none of our business
             judge_folder(self.path.parent)
 
     def _mode(self):
@@ -280,13 +292,17 @@ class UserFiles:
 
     def run(self):
         files = self._judged()
-        changed = [file for file in files if file.changed]
-        missing = [path for path in self.directories if not path.is_dir()]
+        theirs = [file.asked["path"] for file in files if file.theirs]
+        changed = [file for file in files if file.changed and not theirs]
+        missing = [path for path in self.directories if not path.is_dir() and not theirs]
         made = [str(path) for path in missing] if self.check_mode else self._written(missing, changed)
         return {
             "changed": bool(changed or missing),
-            "files": [{"path": file.asked["path"], "changed": file.changed, "backup": file.backup} for file in files],
+            "files": [
+                {"path": file.asked["path"], "changed": file in changed, "backup": file.backup} for file in files
+            ],
             "directories": made,
+            "theirs": theirs,
             "diff": [file.diff() for file in changed],
         }
 
@@ -339,6 +355,7 @@ def main():
                     "backup": {"type": "bool", "default": True},
                     "marker": {"type": "str", "default": "slipway"},
                     "keep": {"type": "list", "elements": "str", "default": []},
+                    "ours": {"type": "str", "default": ""},
                     "secret": {"type": "bool", "default": False},
                 },
             },

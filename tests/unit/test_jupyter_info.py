@@ -14,7 +14,7 @@ def ask(tmp_path):
     def ask(packages=(), wanted=None, python=None, **files):
         site = tmp_path / "env/lib/python3.11/site-packages"
         for package, version in dict(packages).items():
-            folder = site / f"{package}-{version}.dist-info"
+            folder = site / f"{package.replace('-', '_')}-{version}.dist-info"
             folder.mkdir(parents=True)
             (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
         (tmp_path / ".jupyter").mkdir()
@@ -90,3 +90,12 @@ def test_a_setting_of_the_users_that_counts_more_than_our_block_is_named(ask):
 @pytest.mark.parametrize("name", ["ServerApp.password", "PasswordIdentityProvider.hashed_password"])
 def test_a_password_by_any_of_its_names_is_named(ask, name):
     assert ask(jupyter_server_config_py=f"c.{name} = 'argon2:x'\n")["shadowed"] == [name]
+
+
+def test_what_is_the_users_own_on_labextensions_is_named(ask, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    added = tmp_path / ".local/share/jupyter/labextensions/mine"
+    added.mkdir(parents=True)
+    (tmp_path / ".local/etc/jupyter/labconfig").mkdir(parents=True)
+    result = ask(jupyter_server_config_json="{}", jupyter_config_py="")
+    assert result["own"] == [f"{ask.folder}/jupyter_config.py", str(added)]

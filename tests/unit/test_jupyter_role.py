@@ -192,6 +192,29 @@ def test_an_extension_that_does_not_load_stops_the_run(home):
     assert not (home / ".jupyter").exists()
 
 
+def test_what_the_environments_owner_has_tried_is_not_tried_again(env, home):
+    names = ["jupyter_server_proxy", "no_such_extension"]
+    tried = {"env": str(env), "extensions": names}
+    shared = {"shared_builder": "home", "jupyter_server_extensions": names}
+    assert home.ansible(**shared, __jupyter_tried={**tried, "env": "/elsewhere"}).returncode == 2
+    assert home.ansible(**shared, __jupyter_tried={**tried, "extensions": names[:1]}).returncode == 2
+    own = home / ".jupyter/labconfig/page_config.json"
+    own.parent.mkdir(parents=True)
+    own.write_text("{}")
+    assert home.ansible(**shared, __jupyter_tried=tried).returncode == 2
+    own.unlink()
+    assert home.play(**shared, __jupyter_tried=tried) == 2
+    assert "no_such_extension" in config(home)
+
+
+def test_a_pane_that_the_account_has_disabled_stops_the_run(home):
+    (home / ".jupyter/labconfig").mkdir(parents=True)
+    (home / ".jupyter/labconfig/page_config.json").write_text('{"disabledExtensions": {"dask-labextension": true}}')
+    done = home.ansible()
+    assert done.returncode == 2
+    assert "does not take it for enabled and OK" in done.stdout
+
+
 def prompted(home, *words):
     """A run that asks; returns all that it said, and its exit code."""
     command = [

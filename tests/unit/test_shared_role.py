@@ -17,9 +17,9 @@ SAYS = "- {name: built, ansible.builtin.command: 'sh -c \"echo {{ note }}; exit 
 @pytest.fixture
 def play(tmp_path):
     """Plays the role and then a task; returns who built what as (host, builder) pairs, which hosts went on, and all that was said."""
-    for role in ("target", "miniconda", "conda_env"):
+    for role, tasks in {"target": "main", "miniconda": "main", "conda_env": "prove", "jupyter": "prove"}.items():
         (tmp_path / f"roles/{role}/tasks").mkdir(parents=True)
-        (tmp_path / f"roles/{role}/tasks/main.yml").write_text("" if role == "target" else SAYS)
+        (tmp_path / f"roles/{role}/tasks/{tasks}.yml").write_text("" if role == "target" else SAYS)
     (tmp_path / "roles/shared").symlink_to(PROJECT / "roles/shared")
     (tmp_path / "play.yml").write_text(
         "- {hosts: all, gather_facts: false, roles: [shared], post_tasks: [{name: went, ansible.builtin.debug: {msg: went}}]}\n"
@@ -72,18 +72,18 @@ COHORT = {
 
 
 def test_its_owner_builds_it_once_for_all(play):
-    assert play(COHORT)[:2] == ([("slipway", "slipway")] * 2, sorted(COHORT))
+    assert play(COHORT)[:2] == ([("slipway", "slipway")] * 3, sorted(COHORT))
 
 
 def test_each_builder_builds_its_own(play):
     other = {**SHARE, "shared_builder": "other"}
     hosts = {**COHORT, "eve": {**other, "shared_stand_in": True}, "other": other}
-    assert sorted(play(hosts, "--limit", "extra:bob:eve")[0]) == [("bob", "slipway")] * 2 + [("eve", "other")] * 2
+    assert sorted(play(hosts, "--limit", "extra:bob:eve")[0]) == [("bob", "slipway")] * 3 + [("eve", "other")] * 3
 
 
 def test_it_is_built_by_its_owner_also_where_the_run_leaves_that_one_out(play):
-    assert play(COHORT, "--limit", "bob")[:2] == ([("bob", "slipway")] * 2, ["bob"])
-    assert play(COHORT, "--limit", "own:extra:ada:bob")[0] == [("ada", "slipway")] * 2
+    assert play(COHORT, "--limit", "bob")[:2] == ([("bob", "slipway")] * 3, ["bob"])
+    assert play(COHORT, "--limit", "own:extra:ada:bob")[0] == [("ada", "slipway")] * 3
 
 
 def test_nobody_shares_anything_in_a_run_of_ones_own(play):

@@ -116,6 +116,9 @@ def test_what_is_shared_is_used_where_it_will_do(hosts):
         "lake-eve",
         "lake-kim",
     }
+    # So that their builds don't take the whole login node.
+    throttled = {name: values["conda_env_throttle"] for name, values in found.items() if "conda_env_throttle" in values}
+    assert throttled == dict.fromkeys(["lake-eve", "lake-kim", "lake-lee"], 2)
     # Those whose variables are the group's in all that is built.
     assert {name for name, values in found.items() if values.get("shared_stand_in")} == {"lake-ada", "lake-ned"}
     assert found["lake-kim"]["conda_env_profile"] == "tutorial"
@@ -124,6 +127,10 @@ def test_what_is_shared_is_used_where_it_will_do(hosts):
     assert set(prefixes.values()) == {"/software/miniconda3"}
     # For work that is delegated to it, which knows nothing of the facts that the role target sets.
     assert found["lake-slipway"]["ansible_python_interpreter"] == "/software/miniconda3/bin/python"
+
+
+def test_without_a_builder_all_build_their_own_as_many_at_once_as_the_source_says(hosts):
+    assert {values["conda_env_throttle"] for values in hosts(own_at_once=3).values()} == {3}
 
 
 def test_the_environment_names_the_file_where_the_source_does_not(hosts):

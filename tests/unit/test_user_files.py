@@ -123,6 +123,19 @@ def test_a_secret_is_in_no_diff(entry):
     assert "hunter2" not in json.dumps(run({**asked, "content": "new"})["diff"])
 
 
+@pytest.mark.parametrize(("before", "stays"), [(None, False), ("# ours\n", False), ("# mine\n", True), ("", True)])
+def test_what_is_not_ours_stays_and_nothing_else_is_written(tmp_path, entry, before, stays):
+    path = tmp_path / "slipway"
+    if before is not None:
+        path.write_text(before)
+    asked = [entry("slipway", "text", "# ours, new\n", ours="# ours"), entry("more", "text", "more\n")]
+    result = run(*asked, directories=[str(tmp_path / "folder")])
+    assert result["theirs"] == ([str(path)] if stays else [])
+    assert result["changed"] is not stays
+    assert (tmp_path / "more").exists() is (tmp_path / "folder").exists() is not stays
+    assert path.read_text() == (before if stays else "# ours, new\n")
+
+
 def test_directories_are_made_private_and_left_alone(tmp_path):
     (tmp_path / "old").mkdir(mode=0o755)
     result = run(directories=[str(tmp_path / "old"), str(tmp_path / "scratch/ada/tmp")])

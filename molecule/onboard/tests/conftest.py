@@ -44,7 +44,7 @@ def team(tmp_path_factory):
             start_new_session=True,
         )  # fmt: skip
 
-    def run(*arguments, seconds=1200):
+    def run(*arguments, seconds=3600):
         process = start(*arguments)
         try:
             said, _ = process.communicate(timeout=seconds)

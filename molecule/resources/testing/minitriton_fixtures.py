@@ -18,9 +18,10 @@ PROJECT = Path(__file__).parents[3]
 def pytest_collection_modifyitems(config, items):
     """Leaves what needs many runs of a playbook, ``test_*_native.py``, to this machine's own architecture (`make test-all`).
 
-    Molecule names each file to pytest, and a named file is collected whatever ``collect_ignore`` says.
+    Molecule names each file to pytest, and a named file is collected whatever ``collect_ignore`` says. With SLIPWAY_NATIVE_TESTS they run
+    in emulated nodes as well, which takes its time (docs/test-all.md).
     """
-    if os.environ["MINITRITON_ARCH"] == "amd64":
+    if os.environ["MINITRITON_ARCH"] == "amd64" or os.environ.get("SLIPWAY_NATIVE_TESTS"):
         return
     native = [item for item in items if item.path.stem.endswith("_native")]
     items[:] = [item for item in items if item not in native]

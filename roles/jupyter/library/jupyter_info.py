@@ -11,6 +11,7 @@ description:
   - JupyterLab 3 and newer, and Notebook 7 and newer, run on C(jupyter_server). Before, both were the classic notebook
     server. They read different files, with different keys.
   - Warns of settings in a C(.py) file that Jupyter takes from the C(.json) file beside it instead, without a word.
+  - Tells what of the user's own may change which labextensions are shown, so that another account's look need not hold for this one.
 options:
   env:
     description: The environment. One that doesn't exist yet counts as one with C(jupyter_server).
@@ -60,6 +61,12 @@ shadowed:
   returned: success
   type: list
   elements: str
+own:
+  description: Files and folders of the user's own that enable, disable or add labextensions.
+  returned: success
+  type: list
+  elements: str
+  sample: [/home/ada/.jupyter/labconfig/page_config.json]
 """
 
 import ast
@@ -81,8 +88,8 @@ def installed(env):
     """Versions out of the packages' metadata, which needs no Python of the environment's."""
     folders = [str(folder) for folder in Path(env).glob("lib/python3*/site-packages")]
     names = ("jupyterlab", "jupyter_server", "notebook")
-    found = {(d.metadata["Name"] or "").lower().replace("-", "_"): d.version for d in distributions(path=folders)}
-    return {name: found[name] for name in names if name in found}
+    # By name: to read the metadata of all takes as long as the rest of the module.
+    return {name: d.version for name in names for d in distributions(name=name, path=folders)}
 
 
 def generation(versions):
@@ -91,6 +98,16 @@ def generation(versions):
         if name in versions:
             return "server" if int(versions[name].split(".")[0]) >= first else "classic"
     return "server"
+
+
+def own_labextensions(config_dir):
+    """What JupyterLab reads besides the environment, on labextensions."""
+    config, local = Path(config_dir), Path.home() / ".local"
+    patterns = {
+        config: ("labconfig/*", "jupyter_config.*", "jupyter_lab*_config.*"),
+        local: ("share/jupyter/labextensions/*", "etc/jupyter/labconfig/*", "etc/jupyter/jupyter_*config.*"),
+    }
+    return sorted(str(path) for folder, each in patterns.items() for pattern in each for path in folder.glob(pattern))
 
 
 def keys(mapping):
@@ -152,7 +169,8 @@ def main():
             f"{python} sets {', '.join(shadowed)}, but Jupyter takes the value of {own.name} beside it. Remove the lines from the"
             " one that is wrong; what Slipway writes are the variables jupyter_* of the inventory."
         )
-    module.exit_json(changed=False, generation=which, versions=versions, shadowed=shadowed)
+    extra = own_labextensions(module.params["config_dir"])
+    module.exit_json(changed=False, generation=which, versions=versions, shadowed=shadowed, own=extra)
 
 
 if __name__ == "__main__":
