@@ -1,6 +1,6 @@
 # make demo       a cluster in containers on this machine, and the whole way through site.yml on it
 # make test       lint, unit tests, and every role in ppc64le containers: what CI runs on every push
-# make bench      what conda takes, against the tutorial's own commands; docs/benchmarks.md keeps the result
+# make bench      what conda takes against the tutorial's own commands, and what a session takes; docs/benchmarks*.md keep the result
 # make newest     the whole way with the newest ansible-core, where a Python 3.12 or newer is at hand
 # make test-all   the full matrices on this machine's own architecture, and the lab and the tutorial's old environment in a browser
 # make screenshots  the pictures of the lab in docs/pictures, taken anew by the browser's tests
@@ -10,7 +10,7 @@ RESULTS := .cache/results
 # What of the unit tests runs; `make unit TIER=` runs all of them.
 TIER := not full
 
-.PHONY: help setup controller demo demo-down test test-all lint unit molecule bench newest screenshots lock
+.PHONY: help setup controller demo demo-down test test-all lint unit molecule bench bench-session newest screenshots lock
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -51,6 +51,10 @@ molecule: setup
 # On a machine that does nothing else meanwhile.
 bench: setup
 	@benchmarks/conda
+	@benchmarks/session
+
+bench-session: setup
+	@benchmarks/session
 
 # ansible-core's newest needs a newer Python than Debian 12's. The whole way once with it, on this machine's own architecture.
 newest: setup

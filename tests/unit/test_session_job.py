@@ -93,6 +93,19 @@ def test_from_nothing_to_a_node_and_a_port(job, lsf):
     assert done["connection"]["job_id"] == done["job"]["id"]
 
 
+def test_a_start_is_noticed_by_what_the_job_itself_says(job, monkeypatch):
+    """LSF does not show it at first, and is asked so seldom that nobody would hear of it from there."""
+    shown, asked = client.Lsf.job, []
+
+    def late(lsf, job_id):
+        asked.append(job_id)
+        return shown(lsf, job_id) if len(asked) > 1 else None
+
+    monkeypatch.setattr(client.Lsf, "job", late)
+    monkeypatch.setattr(session_job, "POLL", 3600)
+    assert job(patience=60)["ready"]
+
+
 def test_all_that_a_session_leaves_is_readable_by_its_owner_alone(job):
     job()
     assert {path.stat().st_mode & 0o777 for path in job.folder.iterdir()} == {0o600}
@@ -192,11 +205,11 @@ def test_the_words_of_an_earlier_session_are_not_taken_for_this_ones(job, tmp_pa
 
 def test_a_job_of_an_earlier_session_does_not_speak_for_this_one(job, lsf):
     done = job()
-    said = (job.folder / "session-jupyter.connection").read_text()
     script = SCRIPT.format(python=sys.executable, folder=job.folder).replace("interactive", "normal")
     orphan = lsf.submit(stdin=script)
     lsf.reaches(orphan, "EXIT")
-    assert (job.folder / "session-jupyter.connection").read_text() == said
+    said = json.loads((job.folder / "session-jupyter.connection").read_text())
+    assert (said["job_id"], said["pid"]) == (done["job"]["id"], done["connection"]["pid"])
     assert job()["job"]["id"] == done["job"]["id"]
 
 

@@ -9,7 +9,7 @@ short_description: Asks a session what a browser would ask
 version_added: "0.1.0"
 description:
   - Runs on the controller, so delegate it to localhost with C(become) off.
-  - Never fails on what it finds. It returns a verdict, and the playbook decides.
+  - Never fails on what it finds. It returns a verdict, and the playbook decides. The first check that does not pass is the last.
   - The session's token and the password are read through the tunnel's connection; they are in no variable or result.
 requirements:
   - requests
@@ -43,11 +43,12 @@ options:
     description: The password, where a person chose it.
     type: str
     default: ''
-  check:
-    description: What to ask.
-    type: str
+  checks:
+    description: What to ask, one after the other.
+    type: list
+    elements: str
     choices: [api, login, activity, dashboard_route, password, local_cluster, lsf_cluster]
-    default: api
+    default: [api]
   server_patience:
     description: Seconds that the server may take to answer for the first time.
     type: int
@@ -74,30 +75,32 @@ EXAMPLES = r"""
     host: login.example.edu
     url: http://localhost:8890
     token_file: /home/ada/.local/state/slipway/session-jupyter.token
-    check: login
+    checks: [api, login]
   delegate_to: localhost
   become: false
 """
 
 RETURN = r"""
 healthy:
-  description: Whether the check passed.
+  description: Whether all checks passed.
   type: bool
   returned: always
 msg:
-  description: The evidence, or the failure with the tool's words and the remedy.
+  description: The last one's evidence, or the failure with the tool's words and the remedy.
   type: str
   returned: always
   sample: Jupyter server 2.21.1 answers
+asked:
+  description: Each check that was made, with its words and how long it took.
+  type: list
+  elements: dict
+  returned: always
+  sample: [{check: api, healthy: true, msg: Jupyter server 2.21.1 answers, seconds: 0.1}]
 activity:
   description: What runs in the server, for the check V(activity).
   type: dict
   returned: always
   sample: {kernels: [{name: python3, state: idle, notebook: a.ipynb, last_activity: "2026-11-25T12:00:00Z"}], dashboards: []}
-seconds:
-  description: How long the check took.
-  type: float
-  returned: always
 """
 
 import time
@@ -115,14 +118,36 @@ except ImportError:
     IMPORT_ERROR = traceback.format_exc()
 
 
-def run(params):
-    tunnel = Tunnel(params["name"], Destination(params["host"], arguments=params["arguments"]))
+def reached(tunnel, params):
+    """The server, once it answers: nothing of one that is still starting can be judged."""
     lab = probe.Lab(params["url"], tunnel.read_remote(params["token_file"]), params["patience"])
-    # Nothing of a server that is still starting can be judged.
     probe.wait_for_api(lab, params["server_patience"])
-    if params["check"] == "password":
+    return lab
+
+
+def answer(lab, check, tunnel, params):
+    if check == "password":
         return lab.password(params["password"] or tunnel.read_remote(params["password_file"]))
-    return getattr(lab, params["check"])()
+    return getattr(lab, check)()
+
+
+def run(params):
+    """Each check's result, the last one's being the first that did not pass; and what runs in the server, if that was asked."""
+    tunnel = Tunnel(params["name"], Destination(params["host"], arguments=params["arguments"]))
+    lab, asked, activity = None, [], {}
+    for check in params["checks"]:
+        started = time.monotonic()
+        try:
+            lab = lab or reached(tunnel, params)
+            healthy, said = True, answer(lab, check, tunnel, params)
+        except SessionError as error:
+            healthy, said = False, f"check {check}: {error}"
+        if isinstance(said, dict):
+            activity, said = said, f"{len(said['kernels'])} kernels, {len(said['dashboards'])} dashboards"
+        asked.append({"check": check, "healthy": healthy, "msg": said, "seconds": round(time.monotonic() - started, 1)})
+        if not healthy:
+            break
+    return asked, activity
 
 
 def main():
@@ -135,10 +160,11 @@ def main():
             "token_file": {"type": "str", "required": True, "no_log": False},
             "password_file": {"type": "str", "default": "", "no_log": False},
             "password": {"type": "str", "default": "", "no_log": True},
-            "check": {
-                "type": "str",
+            "checks": {
+                "type": "list",
+                "elements": "str",
                 "choices": ["api", "login", "activity", "dashboard_route", "password", "local_cluster", "lsf_cluster"],
-                "default": "api",
+                "default": ["api"],
             },
             "server_patience": {"type": "int", "default": 120},
             "patience": {"type": "int", "default": 300},
@@ -147,20 +173,8 @@ def main():
     )
     if IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("requests and websocket-client"), exception=IMPORT_ERROR)
-    started = time.monotonic()
-    try:
-        healthy, message = True, run(module.params)
-    except SessionError as error:
-        healthy, message = False, f"check {module.params['check']}: {error}"
-    activity = {}
-    if isinstance(message, dict):
-        activity, message = (
-            message,
-            "{} kernels, {} dashboards".format(*(len(message[key]) for key in ("kernels", "dashboards"))),
-        )
-    module.exit_json(
-        changed=False, healthy=healthy, msg=message, activity=activity, seconds=round(time.monotonic() - started, 1)
-    )
+    asked, activity = run(module.params)
+    module.exit_json(changed=False, healthy=asked[-1]["healthy"], msg=asked[-1]["msg"], asked=asked, activity=activity)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from ..lsf.client import Lsf, environment
 from . import SessionError, held, ladder, launcher
 from .record import Record, write_private
 
-#: Seconds between two looks at a job that is about to start.
-POLL = 2
+#: Seconds between two questions to LSF about a job that is about to start, and between two looks at what the job itself says.
+POLL, LOOK = 2, 0.2
 #: Seconds for a server to take a connection, and to say a word. A busy one is asked again as long as there is patience.
 CONNECT, ANSWER = 5, 10
 #: Seconds for a server to end and start in another way: a look of its launcher, Jupyter's own end, its start.
@@ -190,11 +190,15 @@ class SessionJob:
         Raises:
             SessionError: the job is over; with the server's last words.
         """
-        deadline = time.monotonic() + patience
+        asked, said = time.monotonic(), self.record.connection()
+        deadline = asked + patience
         verdict = self.look(job)
         while not self.ready and self._may_pass(verdict) and time.monotonic() < deadline:
-            time.sleep(POLL)
-            job = self.lsf.job(job.id)
+            time.sleep(LOOK)
+            # A job that says something new has started, whatever LSF told of it last.
+            if time.monotonic() - asked > POLL or (job.meaning == "waiting" and self.record.connection() != said):
+                job = self.lsf.job(job.id)
+                asked, said = time.monotonic(), self.record.connection()
             verdict = self.look(job)
         if patience and self.record.data and verdict.name == "over":
             raise SessionError(
@@ -229,7 +233,7 @@ class SessionJob:
                     self.last_words(),
                     f"look into {self.record.beside('server.log')} on the cluster",
                 )
-            time.sleep(POLL / 4)
+            time.sleep(LOOK)
         return self.wait_until_ready(job, 0 if self.dry else RELISTEN)
 
     def company(self, job):

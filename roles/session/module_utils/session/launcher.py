@@ -16,8 +16,8 @@ import tempfile
 import time
 from contextlib import suppress
 
-#: Seconds between two looks at the server and at what is asked of this.
-POLL = 2
+#: Seconds between two looks at the server and at what is asked of this, and at a server that is about to listen.
+POLL, LOOK = 2, 0.2
 
 
 def take_port(address, preferred):
@@ -126,7 +126,7 @@ def serve(record, mode, stem, prefix):
                 server.wait()
                 return asked
             # A look at the shared home now and then; the first ones are what somebody waits for.
-            time.sleep(POLL if connection["listens"] else POLL / 4)
+            time.sleep(POLL if connection["listens"] else LOOK)
     finally:
         if path:
             shutil.rmtree(os.path.dirname(path), ignore_errors=True)

@@ -20,6 +20,8 @@ from . import SessionError
 #: Seconds for one request, and for a page that a busy or emulated node has to build.
 REQUEST_TIMEOUT = 10
 SLOW_REQUEST_TIMEOUT = 60
+#: Seconds between two looks at a server that is about to answer.
+LOOK = 0.2
 #: Seconds that a dashboard's first page may take in all; one of an emulated node needs 15.
 DASHBOARD_PATIENCE = 120
 #: A port that no server listens on: asking the proxy for it tells a proxy that failed from one that is not there.
@@ -391,4 +393,4 @@ def wait_for_api(lab, seconds):
         except SessionError:
             if time.monotonic() >= deadline:
                 raise
-            time.sleep(1)
+            time.sleep(LOOK)
