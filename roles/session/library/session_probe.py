@@ -11,6 +11,7 @@ description:
   - Runs on the controller, so delegate it to localhost with C(become) off.
   - Never fails on what it finds. It returns a verdict, and the playbook decides.
   - The session's token and the password are read through the tunnel's connection; they are in no variable or result.
+  - A server that speaks https hears them only once it has shown that the certificate that M(session_tunnel) keeps is its own.
 requirements:
   - requests
   - websocket-client
@@ -117,7 +118,9 @@ except ImportError:
 
 def run(params):
     tunnel = Tunnel(params["name"], Destination(params["host"], arguments=params["arguments"]))
-    lab = probe.Lab(params["url"], tunnel.read_remote(params["token_file"]), params["patience"])
+    lab = probe.Lab(
+        params["url"], tunnel.read_remote(params["token_file"]), params["patience"], tunnel.certificate_file
+    )
     # Nothing of a server that is still starting can be judged.
     probe.wait_for_api(lab, params["server_patience"])
     if params["check"] == "password":

@@ -16,6 +16,7 @@ from ..lsf import LsfError, parse
 from ..lsf.client import Lsf, environment
 from . import SessionError, ladder, launcher
 from . import holder as holder_source
+from .address import ask
 from .record import Record, write_private
 
 #: Seconds between two looks at a job that is about to start.
@@ -26,26 +27,6 @@ CONNECT, ANSWER = 5, 10
 RELISTEN = 60
 #: Seconds for an interactive submission to be taken: LSF's daemons may be busy.
 SUBMISSION = 60
-
-
-def ask_server(host, port):
-    """What a Jupyter server's address says: ``refused``, ``unreachable``, ``silent`` or ``answers``. It is told no secret."""
-    try:
-        connection = socket.create_connection((host, port), timeout=CONNECT)
-    except ConnectionRefusedError:
-        return "refused"
-    except OSError:
-        return "unreachable"
-    with connection:
-        try:
-            connection.settimeout(ANSWER)
-            connection.sendall(b"GET /api HTTP/1.0\r\nHost: localhost\r\n\r\n")
-            # One that closes without a word had no server behind it any more.
-            return "answers" if connection.recv(1) else "refused"
-        except socket.timeout:
-            return "silent"
-        except OSError:
-            return "refused"
 
 
 class SessionJob:
@@ -184,7 +165,10 @@ class SessionJob:
         if said and job.meaning in ("live", "doubtful"):
             private = said.get("mode", "login") != "login"
             # Nobody but the node itself can ask a loopback or a unix socket: the launcher says that it listens.
-            server = ("unasked" if said["listens"] else "unsaid") if private else ask_server(said["node"], said["port"])
+            if private:
+                server = "unasked" if said["listens"] else "unsaid"
+            else:
+                server = ask(said["node"], said["port"], said.get("certificate", ""), CONNECT, ANSWER)
         this = [said["node"], said["port"], said.get("pid")] if said else None
         answered = bool(this) and self.record.data.get("answered") == this
         if server == "answers" and not answered and not self.dry:

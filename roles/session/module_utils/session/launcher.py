@@ -7,6 +7,7 @@ Copied beside the session's record and called as ``python launch.py RECORD``. It
 import glob
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -79,6 +80,14 @@ def read_all(pattern):
     return texts
 
 
+def certificate(record):
+    """What the server shows as its own where it speaks https, as PEM; else an empty text. The file may hold its key as well."""
+    with suppress(OSError), open(record.get("certificate") or "/nonexistent", errors="replace") as stream:
+        blocks = re.findall(r"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----\n?", stream.read(), re.DOTALL)
+        return "".join(blocks)
+    return ""
+
+
 def write(path, data):
     with os.fdopen(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
         json.dump(data, stream)
@@ -87,6 +96,9 @@ def write(path, data):
 
 def serve(record, mode, stem, prefix):
     """Runs the server until it ends; returns its exit code, or the mode in which to run it anew."""
+    shown = certificate(record)
+    if record.get("certificate") and not shown:
+        raise SystemExit(f"{record['certificate']}: no certificate (jupyter_tls); playbooks/onboard.yml makes it")
     node = socket.gethostname()
     address, port, path = {"login": record["listen"] or node, "jump": "127.0.0.1", "socket": ""}[mode], 0, ""
     if mode == "socket":
@@ -96,8 +108,12 @@ def serve(record, mode, stem, prefix):
     else:
         port = take_port(address, record["server_port"])
         options = [f"--ip={address}", f"--port={port}", "--ServerApp.port_retries=0"]
+    if shown:
+        options.append(f"--certfile={record['certificate']}")
+        options += [f"--keyfile={record['certificate_key']}"] if record.get("certificate_key") else []
+    options += record["server_arguments"]
     binary = os.path.join(prefix, "bin", "jupyter-lab")
-    server = subprocess.Popen([binary, "--no-browser", *options, *record["server_arguments"]], close_fds=False)
+    server = subprocess.Popen([binary, "--no-browser", *options], close_fds=False)
     connection = {
         "nonce": record["nonce"],
         "job_id": os.environ["LSB_JOBID"],
@@ -108,6 +124,9 @@ def serve(record, mode, stem, prefix):
         "pid": server.pid,
         "mode": mode,
         "socket": path,
+        # Who asks the server knows it by this.
+        "scheme": "https" if shown else "http",
+        "certificate": shown,
         # Who reaches this node by ssh knows it by these, which came over the shared home.
         "host_keys": read_all("/etc/ssh/ssh_host_*_key.pub"),
         "listens": False,
@@ -115,8 +134,11 @@ def serve(record, mode, stem, prefix):
     write(stem + "connection", connection)
     try:
         while server.poll() is None:
-            if not connection["listens"] and listens(connection, address):
-                connection["listens"] = True
+            # The server reads its certificate anew for each connection, so that one that is renewed counts at once.
+            shown = certificate(record) or shown
+            now = {"listens": connection["listens"] or listens(connection, address), "certificate": shown}
+            if now != {key: connection[key] for key in now}:
+                connection.update(now)
                 write(stem + "connection", connection)
             if os.path.exists(stem + "mode"):
                 with open(stem + "mode") as stream:
