@@ -77,10 +77,15 @@ class Jupyter(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """A client that takes it for a stranger breaks off."""
+
+
 @contextlib.contextmanager
 def serving(certificate=None, key=None, port=0):
     """A server on 127.0.0.1, in https where it has a certificate; its ``heard`` are the headers of each request."""
-    with ThreadingHTTPServer(("127.0.0.1", port), Jupyter) as server:
+    with Server(("127.0.0.1", port), Jupyter) as server:
         server.heard = []
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -60,7 +60,8 @@ def ask(host, port, certificate, connect, answer):
                 return _answer(private)
         except socket.timeout:
             return "silent"
-        except ssl.SSLEOFError:
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            # The second is what Python 3.9 and older make of the first.
             return "closed"
         except ssl.SSLError:
             return "stranger"
