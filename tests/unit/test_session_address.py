@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from ansible.module_utils.session import probe
+from ansible.module_utils.session import SessionError, probe
 from ansible.module_utils.session.address import ask, fingerprint
 from certificates import made, serving, signed
 
@@ -109,6 +109,11 @@ def test_the_checks_tell_a_stranger_no_token_and_do_not_wait_for_it(ours, others
             probe.wait_for_api(lab, 120)
         assert time.monotonic() - started < 60
         assert server.heard == []
+
+
+def test_without_the_certificate_nothing_is_asked_and_the_way_out_is_told(tmp_path):
+    with pytest.raises(SessionError, match=r"gone\.\nRemedy: run playbooks/session\.yml"):
+        probe.Lab("https://localhost:8890", "secret", certificate=tmp_path / "certificate.pem")
 
 
 def test_the_checks_talk_to_our_server_by_its_certificate(ours):

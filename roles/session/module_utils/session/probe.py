@@ -115,13 +115,25 @@ class Lab:
         # Proxies of the user's environment must not see what goes to this machine.
         client.trust_env = False
         if self.certificate:
-            client.mount("https://", _Trusting(self._context()))
+            client.mount("https://", _Trusting(trusting(self.trusted)))
             # Else requests adds the authorities that it brings.
             client.verify = str(self.certificate)
         return client
 
-    def _context(self):
-        return trusting(self.certificate.read_text())
+    @property
+    def trusted(self):
+        """The server's certificate, a PEM text.
+
+        Raises:
+            SessionError: its file is gone.
+        """
+        try:
+            return self.certificate.read_text()
+        except FileNotFoundError as error:
+            raise SessionError(
+                f"{self.certificate}, by which the server is known, is gone.",
+                remedy="run playbooks/session.yml: it asks the job for it",
+            ) from error
 
     def _get(self, path, timeout=REQUEST_TIMEOUT):
         return self._ask("GET", path, timeout=timeout)
@@ -143,10 +155,10 @@ class Lab:
         Raises:
             StrangerError: who answers there shows another certificate; with the words of ``error``.
         """
-        end = urlsplit(self.url)
         if not self.certificate:
             return
-        if ask(end.hostname, end.port, self.certificate.read_text(), REQUEST_TIMEOUT, REQUEST_TIMEOUT) == "stranger":
+        end = urlsplit(self.url)
+        if ask(end.hostname, end.port, self.trusted, REQUEST_TIMEOUT, REQUEST_TIMEOUT) == "stranger":
             raise StrangerError(
                 f"who answers at {self.url} does not show this session's certificate: it is not its server, and was told nothing.",
                 str(error),
@@ -342,7 +354,7 @@ class Lab:
                 timeout=self.patience,
                 header={"Authorization": self.http.headers["Authorization"]},
                 http_no_proxy=["*"],
-                sslopt={"context": self._context()} if self.certificate else None,
+                sslopt={"context": trusting(self.trusted)} if self.certificate else None,
             )
             try:
                 yield lambda code: self._execute(socket, code, self.patience)
