@@ -81,9 +81,9 @@ def read_all(pattern):
 
 def certificate(record):
     """What the server shows as its own where it speaks https, as PEM; else an empty text. The file may hold its key as well."""
-    with suppress(OSError), open(record.get("certificate") or "/nonexistent", errors="replace") as stream:
-        blocks = re.findall(r"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----\n?", stream.read(), re.DOTALL)
-        return "".join(blocks)
+    pem = r"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----\n?"
+    with suppress(OSError), open(record.get("certificate") or os.devnull, errors="replace") as stream:
+        return "".join(re.findall(pem, stream.read(), re.DOTALL))
     return ""
 
 
