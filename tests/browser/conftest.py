@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
+from tutorial_env import build
 
 PROJECT = Path(__file__).parents[2]
 # Where pictures of what a user sees go.
@@ -24,6 +25,15 @@ OPTIONS = [
 
 expect.set_options(timeout=60_000)  # milliseconds, as for the pages below
 sys.path.append(str(PROJECT / "tests/unit"))  # role_play and its like
+
+
+@pytest.fixture(scope="session")
+def env(tmp_path_factory):
+    """The tutorial's environment."""
+    prefix = tmp_path_factory.mktemp("tutorial") / "myenv"
+    build(prefix)
+    yield prefix
+    shutil.rmtree(prefix)
 
 
 @pytest.fixture(scope="session")

@@ -9,16 +9,15 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import time
 
 import pytest
 from jupyter_browser import PASSWORD, free_port, running
 from jupyter_page import log_in
 from playwright.sync_api import expect
-from role_play import PROJECT, Home
+from role_play import Home
+from tutorial_env import LOCK, run
 
-LOCK = PROJECT / "tests/tutorial/requirements.txt"
 # Of the packages that JupyterLab 2 is made of; all others are at 2.
 OLDER = {
     "@jupyterlab/coreutils": "^4.0.0",
@@ -36,26 +35,6 @@ print("ready", flush=True)
 while True:
     client.gather(client.map(lambda number: time.sleep(0.05), range(100), pure=False))
 """
-
-
-def run(*argv, **options):
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=900, **options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.strip()
-
-
-@pytest.fixture(scope="module")
-def env(tmp_path_factory):
-    if sys.version_info[:2] != (3, 11):
-        pytest.fail(
-            f"Python {sys.version.split()[0]}: the lock is made for 3.11; make .venv with PYTHON=python3.11 scripts/setup --all"
-        )
-    prefix = tmp_path_factory.mktemp("tutorial") / "myenv"
-    run(sys.executable, "-m", "venv", prefix)
-    # The lock is complete, and older than pip's idea of what fits.
-    run(prefix / "bin/pip", "install", "--quiet", "--no-deps", "--require-hashes", "-r", LOCK)
-    yield prefix
-    shutil.rmtree(prefix)
 
 
 @pytest.fixture(scope="module")

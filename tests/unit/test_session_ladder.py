@@ -36,10 +36,18 @@ RUNS = {"stat": "RUN", "server": "answers", "answered": True}
         ("host-lost", "resubmit", "doubtful", {"stat": "SOMETHING", "through": "silent"}),
         # Servers.
         ("server-dead", "resubmit", "live", {**RUNS, "server": "refused", "through": "closed"}),
+        ("server-dead", "resubmit", "live", {**RUNS, "server": "closed", "through": "closed"}),
         ("server-hung", "resubmit", "live", {**RUNS, "server": "silent", "through": "silent"}),
         ("starting", "wait", "live", {**RUNS, "server": "refused", "answered": False}),
         ("starting", "wait", "live", {**RUNS, "server": "silent", "answered": False}),
         ("starting", "wait", "live", {"stat": "RUN", "server": "unsaid", "answered": True}),
+        # Another certificate than the session's, at the server's address or at the tunnel's end.
+        ("stranger", "person", "live", {**RUNS, "server": "stranger"}),
+        ("stranger", "person", "live", {"stat": "RUN", "server": "stranger", "answered": False}),
+        ("stranger", "person", "live", {**RUNS, "through": "stranger"}),
+        ("stranger", "person", "", {"through": "stranger"}),
+        ("moved", "lookup", "live", {**RUNS, "through": "stranger", "leads": False}),
+        ("over", "submit", "over", {"stat": "EXIT", "through": "stranger"}),
         # Servers that their own node alone can ask: the tunnel ends there.
         ("healthy", "none", "live", {**RUNS, "server": "unasked"}),
         ("server-away", "lookup", "live", {**RUNS, "server": "unasked", "through": "closed"}),
@@ -63,9 +71,9 @@ def test_the_verdict_on(name, rung, state, evidence):
 EVERYTHING = list(
     itertools.product(
         [None, "", *MEANING],
-        ["", "unsaid", "refused", "unreachable", "silent", "answers", "unasked"],
+        ["", "unsaid", "refused", "unreachable", "closed", "silent", "stranger", "answers", "unasked"],
         [False, True],
-        ["", "refused", "silent", "closed", "answers"],
+        ["", "refused", "unreachable", "closed", "silent", "stranger", "answers"],
         [False, True],
         [False, True],
         ["", "answers", "silent", "refused"],

@@ -8,11 +8,12 @@ import sys
 import threading
 import time
 
+import certificates
 import module_runner
 import pytest
 from ansible.module_utils.session import SessionError, supervisor, tunnel
 from ansible.module_utils.session.supervisor import Supervisor
-from ansible.module_utils.session.tunnel import Destination, Tunnel, ask_port
+from ansible.module_utils.session.tunnel import Destination, Tunnel
 
 END = {"node": "t037", "port": 8888}
 
@@ -73,20 +74,6 @@ def test_where_no_port_is_free_the_way_out_is_told(made, taken, monkeypatch):
     monkeypatch.setattr(tunnel, "NEXT_PORTS", 1)
     with pytest.raises(SessionError, match=f"session_local_port is {taken}: .*\n.*session_local_port=PORT"):
         made._free_port(taken)
-
-
-def test_a_port_that_nobody_reads_is_silent(taken):
-    assert ask_port(taken, 0.2) == "silent"
-
-
-def test_a_port_that_nobody_listens_on_refuses(taken):
-    assert ask_port(taken + 1, 0.2) == "refused"
-
-
-def test_a_port_that_closes_without_a_word_is_closed():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=lambda: listener.accept()[0].close(), daemon=True).start()
-        assert ask_port(listener.getsockname()[1], 5) == "closed"
 
 
 def test_a_tunnel_that_somebody_else_opened_meanwhile_is_left_alone(made):
@@ -159,6 +146,32 @@ def test_the_end_of_a_job_is_known_until_a_run_knows_better(made):
     assert 100 < made.recorded()["until"] - time.time() <= 120
     made.lasts(0)
     assert made.recorded()["until"] is None
+
+
+def test_the_certificate_at_its_end_is_kept_as_long_as_the_tunnel_and_an_older_one_ends_in_http(made):
+    remember(made)
+    assert made.certificate == ""
+    made.trust("-----BEGIN CERTIFICATE-----")
+    remember(made, scheme="https")
+    assert made.certificate == "-----BEGIN CERTIFICATE-----"
+    assert made.certificate_file.stat().st_mode & 0o777 == 0o600
+    made.close()
+    assert not made.certificate_file.exists()
+
+
+def test_a_stranger_at_its_end_is_told_by_the_supervisor_and_the_tunnel_left_alone(made, tmp_path):
+    """Its certificate may be a new one of ours; and a browser refuses a stranger's by itself."""
+    certificate, key = certificates.made(tmp_path / "ours")
+    with certificates.serving(*certificates.made(tmp_path / "others")) as server:
+        keeper = supervised(made, server.server_port, scheme="https")
+        made.trust(certificate.read_text())
+        assert keeper.look()
+        assert thought(made) == "stranger"
+        assert made.recorded()["local_port"] == server.server_port
+        assert server.heard == []
+    with certificates.serving(certificate, key, server.server_port):
+        assert keeper.look()
+        assert thought(made) == "healthy"
 
 
 def test_a_tunnel_that_freezes_again_and_again_is_opened_more_and_more_seldom(made, monkeypatch):

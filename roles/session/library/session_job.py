@@ -63,6 +63,14 @@ options:
     type: str
     choices: [auto, login, jump, socket]
     default: login
+  certificate:
+    description: The server's certificate, a file on the shared home, where it is to speak https; an empty one means http.
+    type: str
+    default: ''
+  certificate_key:
+    description: Its key's file; an empty one where the certificate's holds it.
+    type: str
+    default: ''
   server_arguments:
     description: Further arguments of C(jupyter lab). They are visible to others on the node, so no secrets.
     type: list
@@ -129,10 +137,10 @@ ready:
   type: bool
   returned: always
 connection:
-  description: What the job says of itself.
+  description: What the job says of itself, the certificate of a server that speaks https included.
   type: dict
   returned: always
-  sample: {node: t037, port: 8888, job_id: "33565", pid: 4711}
+  sample: {node: t037, port: 8888, job_id: "33565", pid: 4711, scheme: http, certificate: ""}
 verdict:
   description: What is to be thought of the session, as far as the cluster knows, and the rung of the ladder that helps.
   type: dict
@@ -171,7 +179,16 @@ from ansible.module_utils.session.ladder import Evidence
 from ansible.module_utils.told_error import ToldError
 
 #: What the launcher has to know.
-FACTS = ("env_prefix", "server_port", "listen", "mode", "walltime", "server_arguments")
+FACTS = (
+    "env_prefix",
+    "server_port",
+    "listen",
+    "mode",
+    "walltime",
+    "certificate",
+    "certificate_key",
+    "server_arguments",
+)
 
 
 def start(session, params, anew):
@@ -237,6 +254,8 @@ def main():
             "listen": {"type": "str", "default": ""},
             "walltime": {"type": "str", "default": ""},
             "mode": {"type": "str", "choices": ["auto", "login", "jump", "socket"], "default": "login"},
+            "certificate": {"type": "str", "default": ""},
+            "certificate_key": {"type": "str", "default": "", "no_log": False},
             "server_arguments": {"type": "list", "elements": "str", "default": []},
             "patience": {"type": "int", "default": 0},
             "profile": {"type": "str", "default": ""},

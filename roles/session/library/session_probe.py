@@ -11,6 +11,7 @@ description:
   - Runs on the controller, so delegate it to localhost with C(become) off.
   - Never fails on what it finds. It returns a verdict, and the playbook decides. The first check that does not pass is the last.
   - The session's token and the password are read through the tunnel's connection; they are in no variable or result.
+  - A server that speaks https hears them only once it has shown that the certificate that M(session_tunnel) keeps is its own.
 requirements:
   - requests
   - websocket-client
@@ -120,7 +121,8 @@ except ImportError:
 
 def reached(tunnel, params):
     """The server, once it answers: nothing of one that is still starting can be judged."""
-    lab = probe.Lab(params["url"], tunnel.read_remote(params["token_file"]), params["patience"])
+    token = tunnel.read_remote(params["token_file"])
+    lab = probe.Lab(params["url"], token, params["patience"], tunnel.certificate_file)
     probe.wait_for_api(lab, params["server_patience"])
     return lab
 

@@ -62,7 +62,9 @@ options:
     type: path
     default: ''
   connection:
-    description: What the job says of itself (M(session_job)), where its server is for its own node alone.
+    description:
+      - What the job says of itself (M(session_job)). Needed where its server is for its own node alone, or speaks https.
+      - Such a server is asked by its own certificate and no other. It is kept on this machine, beside the tunnel's record.
     type: dict
     default: {}
   minutes_left:
@@ -105,7 +107,15 @@ forward:
   description: Where the tunnel leads.
   type: dict
   returned: always
-  sample: {local_port: 8890, asked: 8890, node: t037, port: 8888, mode: login, socket: "", via: ada@login.example.edu}
+  sample: {local_port: 8890, asked: 8890, node: t037, port: 8888, mode: login, socket: "", scheme: http, via: ada@login.example.edu}
+certificate:
+  description: The file on this machine with the server's certificate, where it speaks https; else empty.
+  type: str
+  returned: always
+fingerprint:
+  description: That certificate's SHA-256 fingerprint, as a browser shows it.
+  type: str
+  returned: always
 note:
   description: That another local port was taken than the one asked for; else empty.
   type: str
@@ -129,9 +139,10 @@ import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.session import SessionError
+from ansible.module_utils.session.address import ask, fingerprint
 from ansible.module_utils.session.ladder import Evidence, judge
 from ansible.module_utils.session.supervisor import Supervisor, started_by
-from ansible.module_utils.session.tunnel import ALIVE_COUNT, ALIVE_INTERVAL, Destination, Tunnel, ask_port, state_folder
+from ansible.module_utils.session.tunnel import ALIVE_COUNT, ALIVE_INTERVAL, Destination, Tunnel, state_folder
 
 #: Seconds without a byte after which a tunnel counts as frozen: longer than ssh itself needs to give up on a dead line. Where
 #: the server has just answered to the login node, a few do.
@@ -155,7 +166,9 @@ def look(tunnel, params):
     through, carries = "refused", False
     if forward:
         well = params["evidence"].get("server") == "answers"
-        through = ask_port(forward["local_port"], SILENCE_OF_A_WELL_SERVER if well else SILENCE)
+        patience = SILENCE_OF_A_WELL_SERVER if well else SILENCE
+        certificate = params["connection"].get("certificate", tunnel.certificate)
+        through = ask("localhost", forward["local_port"], certificate, patience, patience)
         carries = through == "silent" and tunnel.carries(CARRY)
     seen = {
         "through": through,
@@ -171,7 +184,10 @@ def require_an_end(tunnel, forward):
     Raises:
         SessionError: it closes at once; then there is no tunnel.
     """
-    if forward["mode"] == "login" or ask_port(forward["local_port"], SILENCE_OF_A_WELL_SERVER) != "closed":
+    if forward["mode"] == "login":
+        return
+    patience = SILENCE_OF_A_WELL_SERVER
+    if ask("localhost", forward["local_port"], tunnel.certificate, patience, patience) != "closed":
         return
     words = tunnel.log.read_text(errors="replace")[-800:]
     # First, since it would open the tunnel again.
@@ -199,6 +215,8 @@ def run(module):
         return told(tunnel, None, changed=forward is not None)
     forward, evidence = look(tunnel, params)
     verdict = judge(evidence)
+    if not module.check_mode and (forward or params["state"] == "opened"):
+        tunnel.trust(params["connection"].get("certificate"))
     if params["state"] == "present":
         return {**told(tunnel, forward, changed=False), "verdict": {**verdict.as_dict(), "words": str(verdict)}}
     # Whatever else is wrong, a new tunnel is no worse than one that carries nothing.
@@ -227,8 +245,10 @@ def told(tunnel, forward, changed):
         note = f"localhost:{forward['asked']} was taken by another program; the tunnel is at localhost:{port}."
     return {
         "changed": changed,
-        "url": f"http://localhost:{port}" if port else "",
+        "url": f"{forward['scheme']}://localhost:{port}" if port else "",
         "forward": forward or {},
+        "certificate": str(tunnel.certificate_file) if port and tunnel.certificate else "",
+        "fingerprint": fingerprint(tunnel.certificate) if port and tunnel.certificate else "",
         "note": note,
         "supervisor": Supervisor(tunnel.folder.name).pid(),
         "control_socket": str(tunnel.socket),

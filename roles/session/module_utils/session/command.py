@@ -14,6 +14,7 @@ import sys
 import time
 
 from ..told_error import ToldError
+from .address import fingerprint
 from .job import SessionJob, as_seen
 
 #: Seconds that one look for the job's start takes, after which a line tells how it is.
@@ -27,12 +28,15 @@ def address(settings, seen):
     port = f"-p {settings['ssh_port']} " if settings["ssh_port"] else ""
     if said.get("mode", "login") != "login":
         return f"Its server is for its node alone (mode {said['mode']}): playbooks/session.yml opens the tunnel."
-    return (
+    lines = (
         "On your own machine:\n"
         f"  ssh -N {port}-L localhost:{settings['local_port']}:{said['node']}:{said['port']} {to}\n"
-        f"Then open http://localhost:{settings['local_port']}\n"
+        f"Then open {said.get('scheme', 'http')}://localhost:{settings['local_port']}\n"
         f"Password: the one you chose, or in {settings['password_file']} here, readable by you alone."
     )
+    if said.get("certificate"):
+        lines += f"\nYour browser asks about its certificate: trust it if its SHA-256 fingerprint is\n  {fingerprint(said['certificate'])}"
+    return lines
 
 
 def described(seen):

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from ..lsf import LsfError, parse
 from ..lsf.client import Lsf, environment
 from . import SessionError, held, ladder, launcher
+from .address import ask
 from .record import Record, write_private
 
 #: Seconds between two questions to LSF about a job that is about to start, and between two looks at what the job itself says.
@@ -22,26 +23,6 @@ POLL, LOOK = 2, 0.2
 CONNECT, ANSWER = 5, 10
 #: Seconds for a server to end and start in another way: a look of its launcher, Jupyter's own end, its start.
 RELISTEN = 60
-
-
-def ask_server(host, port):
-    """What a Jupyter server's address says: ``refused``, ``unreachable``, ``silent`` or ``answers``. It is told no secret."""
-    try:
-        connection = socket.create_connection((host, port), timeout=CONNECT)
-    except ConnectionRefusedError:
-        return "refused"
-    except OSError:
-        return "unreachable"
-    with connection:
-        try:
-            connection.settimeout(ANSWER)
-            connection.sendall(b"GET /api HTTP/1.0\r\nHost: localhost\r\n\r\n")
-            # One that closes without a word had no server behind it any more.
-            return "answers" if connection.recv(1) else "refused"
-        except socket.timeout:
-            return "silent"
-        except OSError:
-            return "refused"
 
 
 class SessionJob:
@@ -167,7 +148,10 @@ class SessionJob:
         if said and job.meaning in ("live", "doubtful"):
             private = said.get("mode", "login") != "login"
             # Nobody but the node itself can ask a loopback or a unix socket: the launcher says that it listens.
-            server = ("unasked" if said["listens"] else "unsaid") if private else ask_server(said["node"], said["port"])
+            if private:
+                server = "unasked" if said["listens"] else "unsaid"
+            else:
+                server = ask(said["node"], said["port"], said.get("certificate", ""), CONNECT, ANSWER)
         this = [said["node"], said["port"], said.get("pid")] if said else None
         answered = bool(this) and self.record.data.get("answered") == this
         if server == "answers" and not answered and not self.dry:

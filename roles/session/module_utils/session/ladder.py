@@ -20,10 +20,10 @@ class Evidence:
 
     Attributes:
         stat: LSF's state of the session's job; empty where LSF has none.
-        server: what the server's own address says, asked from the login node: ``unsaid`` (the job has not told it yet),
-            ``refused``, ``unreachable``, ``silent`` or ``answers``; ``unasked`` where it listens for its own node alone.
+        server: what the server's own address says, asked from the login node, in the words of :func:`address.ask`; ``unsaid`` as
+            long as the job has not told it, ``unasked`` where it listens for its own node alone.
         answered: whether this server has answered before: one that has not may still be starting.
-        through: what the tunnel's local port says: ``refused``, ``silent``, ``closed`` (at once, without a word) or ``answers``.
+        through: what the tunnel's local port says, in the same words.
         leads: whether the tunnel leads to where the server is now.
         carries: whether the tunnel's ssh carries something else to its end and back.
         login: what the login node says: ``answers``, ``silent`` or ``refused`` (it wants more than the keys at hand).
@@ -95,6 +95,12 @@ VERDICTS = {
         "the job runs, but its server hangs: it takes connections and does not answer.",
         f"wait, it may be busy; or {RESUBMIT}.",
     ),
+    "stranger": (
+        "person",
+        "who answers at the session's address does not show the session's certificate: it is not its server.",
+        f"{SESSION}, which asks the job for its certificate anew; if it says the same, tell nobody there your password, and run "
+        "playbooks/stop.yml first. A certificate of your own (jupyter_certificate) has to be for localhost, and valid still.",
+    ),
     "moved": ("lookup", "the server is on another node or port than the tunnel leads to.", f"{SESSION}."),
     "tunnel-frozen": ("tunnel", "the tunnel is frozen: its ssh lives and carries nothing.", f"{SESSION}."),
     "tunnel-gone": ("tunnel", "there is no tunnel.", f"{SESSION}."),
@@ -113,7 +119,13 @@ _OF_STATE = {
     "doubtful": "host-lost",
     "over": "over",
 }
-_OF_TUNNEL = {"refused": "tunnel-gone", "silent": "tunnel-frozen", "closed": "server-away"}
+_OF_TUNNEL = {
+    "refused": "tunnel-gone",
+    "unreachable": "tunnel-gone",
+    "silent": "tunnel-frozen",
+    "closed": "server-away",
+    "stranger": "stranger",
+}
 
 
 def judge(evidence):
@@ -150,8 +162,8 @@ def _name(evidence, state):
 
 
 def _of_server(evidence):
-    if evidence.server == "unreachable":
-        return "host-lost"
+    if evidence.server in ("unreachable", "stranger"):
+        return {"unreachable": "host-lost", "stranger": "stranger"}[evidence.server]
     if evidence.server == "unsaid" or not evidence.answered:
         return "starting"
-    return {"refused": "server-dead", "silent": "server-hung"}[evidence.server]
+    return {"refused": "server-dead", "closed": "server-dead", "silent": "server-hung"}[evidence.server]

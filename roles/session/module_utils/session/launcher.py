@@ -7,6 +7,7 @@ Copied beside the session's record and called as ``python launch.py RECORD``. It
 import glob
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 #: Seconds between two looks at the server and at what is asked of this, and at a server that is about to listen.
 POLL, LOOK = 2, 0.2
@@ -54,8 +55,7 @@ def choose(mode, prefix, listen=""):
         socket.create_connection(("localhost", 22), timeout=5).close()
     except OSError:
         return "login"
-    # The classic server takes no socket by this option, and says nothing.
-    return "socket" if glob.glob(os.path.join(prefix, "lib", "python3*", "site-packages", "jupyter_server")) else "jump"
+    return "jump" if is_classic(prefix) else "socket"
 
 
 def listens(connection, address):
@@ -79,25 +79,73 @@ def read_all(pattern):
     return texts
 
 
+def certificate(record):
+    """What the server shows as its own where it speaks https, as PEM; else an empty text. The file may hold its key as well."""
+    pem = r"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----\n?"
+    with suppress(OSError), open(record.get("certificate") or os.devnull, errors="replace") as stream:
+        return "".join(re.findall(pem, stream.read(), re.DOTALL))
+    return ""
+
+
+def is_classic(prefix):
+    """Whether JupyterLab there runs on the classic notebook server, which has neither ServerApp nor JUPYTER_TOKEN_FILE."""
+    return bool(glob.glob(os.path.join(prefix, "lib", "python3*", "site-packages", "jupyterlab-[012].*-info")))
+
+
 def write(path, data):
     with os.fdopen(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
         json.dump(data, stream)
     os.replace(path + ".new", path)
 
 
+@contextmanager
+def taking_the_token(stem, prefix):
+    """Has the server take the session's token out of a file.
+
+    Other users may read a process's arguments, and some sites show a job's environment. The classic server has no option for such
+    a file: it is told in one more folder of configuration, beside the user's own, which has the password.
+    """
+    os.environ["JUPYTER_TOKEN_FILE"] = stem + "token"
+    if not is_classic(prefix):
+        yield
+        return
+    folder = tempfile.mkdtemp(prefix="slipway-")  # of mode 0700
+    try:
+        with open(stem + "token") as stream:
+            token = stream.read()
+        write(os.path.join(folder, "jupyter_notebook_config.json"), {"NotebookApp": {"token": token}})
+        os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(
+            filter(None, [folder, os.environ.get("JUPYTER_CONFIG_PATH")])
+        )
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def serve(record, mode, stem, prefix):
     """Runs the server until it ends; returns its exit code, or the mode in which to run it anew."""
+    shown = certificate(record)
+    if record.get("certificate") and not shown:
+        raise SystemExit(f"{record['certificate']}: no certificate (jupyter_tls); playbooks/onboard.yml makes it")
     node = socket.gethostname()
     address, port, path = {"login": record["listen"] or node, "jump": "127.0.0.1", "socket": ""}[mode], 0, ""
     if mode == "socket":
+        if is_classic(prefix):
+            raise SystemExit("session_tunnel_mode is socket: the classic notebook server has none; set it to jump")
         # Of mode 0700, on the node's own disk, where sockets work; its name is nobody's to guess.
         path = os.path.join(tempfile.mkdtemp(prefix="slipway-"), "jupyter.sock")
         options = [f"--ServerApp.sock={path}", "--ServerApp.sock_mode=0600"]
     else:
         port = take_port(address, record["server_port"])
         options = [f"--ip={address}", f"--port={port}", "--ServerApp.port_retries=0"]
+    if shown:
+        options.append(f"--certfile={record['certificate']}")
+        options += [f"--keyfile={record['certificate_key']}"] if record.get("certificate_key") else []
+    options += record["server_arguments"]
+    if is_classic(prefix):
+        options = [re.sub("^--ServerApp[.]", "--NotebookApp.", option) for option in options]
     binary = os.path.join(prefix, "bin", "jupyter-lab")
-    server = subprocess.Popen([binary, "--no-browser", *options, *record["server_arguments"]], close_fds=False)
+    server = subprocess.Popen([binary, "--no-browser", *options], close_fds=False)
     connection = {
         "nonce": record["nonce"],
         "job_id": os.environ["LSB_JOBID"],
@@ -108,6 +156,9 @@ def serve(record, mode, stem, prefix):
         "pid": server.pid,
         "mode": mode,
         "socket": path,
+        # Who asks the server knows it by this.
+        "scheme": "https" if shown else "http",
+        "certificate": shown,
         # Who reaches this node by ssh knows it by these, which came over the shared home.
         "host_keys": read_all("/etc/ssh/ssh_host_*_key.pub"),
         "listens": False,
@@ -115,8 +166,11 @@ def serve(record, mode, stem, prefix):
     write(stem + "connection", connection)
     try:
         while server.poll() is None:
-            if not connection["listens"] and listens(connection, address):
-                connection["listens"] = True
+            # The server reads its certificate anew for each connection, so that one that is renewed counts at once.
+            shown = certificate(record) or shown
+            now = {"listens": connection["listens"] or listens(connection, address), "certificate": shown}
+            if now != {key: connection[key] for key in now}:
+                connection.update(now)
                 write(stem + "connection", connection)
             if os.path.exists(stem + "mode"):
                 with open(stem + "mode") as stream:
@@ -150,8 +204,6 @@ def main(record_path):
     os.environ.update(
         PATH=os.path.join(prefix, "bin") + os.pathsep + os.environ["PATH"],
         CONDA_PREFIX=prefix,
-        # A path, not the token: other users may read a process's arguments, and some sites show a job's environment.
-        JUPYTER_TOKEN_FILE=stem + "token",
     )
     os.chdir(os.path.expanduser("~"))
     # LSF signals the whole process group: the server ends as it sees fit, and this waits for it. A handler, not SIG_IGN,
@@ -162,8 +214,9 @@ def main(record_path):
     with os.fdopen(os.open(stem + "started", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
         stream.write(os.environ["LSB_JOBID"])
     outcome = choose(record.get("mode", "login"), prefix, record["listen"])
-    while isinstance(outcome, str):
-        outcome = serve(record, outcome, stem, prefix)
+    with taking_the_token(stem, prefix):
+        while isinstance(outcome, str):
+            outcome = serve(record, outcome, stem, prefix)
     sys.exit(outcome)
 
 

@@ -11,11 +11,14 @@ import time
 import uuid
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
 
 import requests
 import websocket
+from requests.adapters import HTTPAdapter
 
 from . import SessionError
+from .address import ask, trusting
 
 #: Seconds for one request, and for a page that a busy or emulated node has to build.
 REQUEST_TIMEOUT = 10
@@ -77,6 +80,21 @@ for _name in ("client", "cluster"):
 CLOSE_PATIENCE = 30
 
 
+class StrangerError(SessionError):
+    """Who answers can't show the session's certificate. It was told nothing, and asking again is of no use."""
+
+
+class _Trusting(HTTPAdapter):
+    """Speaks https by one context, which trusts one certificate."""
+
+    def __init__(self, context):
+        self.context = context
+        super().__init__()
+
+    def init_poolmanager(self, *arguments, **options):
+        super().init_poolmanager(*arguments, ssl_context=self.context, **options)
+
+
 class Lab:
     """A JupyterLab server at ``url``, asked with the session's token.
 
@@ -84,15 +102,40 @@ class Lab:
         url: the address on this machine, such as ``http://localhost:8890``.
         token: the session's token; travels in a header only.
         patience: seconds that one computation may take.
+        certificate: the file with the server's certificate, where it speaks https.
     """
 
-    def __init__(self, url, token, patience=300):
+    def __init__(self, url, token, patience=300, certificate=None):
         self.url = url.rstrip("/")
         self.patience = patience
-        self.http = requests.Session()
-        # Proxies of the user's environment must not see what goes to this machine.
-        self.http.trust_env = False
+        self.certificate = certificate if url.startswith("https:") else None
+        self.http = self._client()
         self.http.headers["Authorization"] = f"token {token}"
+
+    def _client(self):
+        client = requests.Session()
+        # Proxies of the user's environment must not see what goes to this machine.
+        client.trust_env = False
+        if self.certificate:
+            client.mount("https://", _Trusting(trusting(self.trusted)))
+            # Else requests adds the authorities that it brings.
+            client.verify = str(self.certificate)
+        return client
+
+    @property
+    def trusted(self):
+        """The server's certificate, a PEM text.
+
+        Raises:
+            SessionError: its file is gone.
+        """
+        try:
+            return self.certificate.read_text()
+        except FileNotFoundError as error:
+            raise SessionError(
+                f"{self.certificate}, by which the server is known, is gone.",
+                remedy="run playbooks/session.yml: it asks the job for it",
+            ) from error
 
     def _get(self, path, timeout=REQUEST_TIMEOUT):
         return self._ask("GET", path, timeout=timeout)
@@ -101,10 +144,27 @@ class Lab:
         try:
             return self.http.request(method, self.url + path, **options)
         except requests.RequestException as error:
+            self._require_its_certificate(error)
             raise SessionError(
                 f"{self.url}{path} does not answer.",
                 str(error),
                 "the tunnel or the server is frozen or gone: run playbooks/session.yml again",
+            ) from error
+
+    def _require_its_certificate(self, error):
+        """Tells a server that is not the session's from one that does not answer.
+
+        Raises:
+            StrangerError: who answers there shows another certificate; with the words of ``error``.
+        """
+        if not self.certificate:
+            return
+        end = urlsplit(self.url)
+        if ask(end.hostname, end.port, self.trusted, REQUEST_TIMEOUT, REQUEST_TIMEOUT) == "stranger":
+            raise StrangerError(
+                f"who answers at {self.url} does not show this session's certificate: it is not its server, and was told nothing.",
+                str(error),
+                "run playbooks/stop.yml, then playbooks/session.yml; a certificate of your own has to be for localhost, and valid still",
             ) from error
 
     def _proxied(self, path):
@@ -221,8 +281,7 @@ class Lab:
     @contextmanager
     def _stranger(self):
         """A client without the token."""
-        with requests.Session() as client:
-            client.trust_env = False
+        with self._client() as client:
             try:
                 yield client
             except requests.RequestException as error:
@@ -297,6 +356,7 @@ class Lab:
                 timeout=self.patience,
                 header={"Authorization": self.http.headers["Authorization"]},
                 http_no_proxy=["*"],
+                sslopt={"context": trusting(self.trusted)} if self.certificate else None,
             )
             try:
                 yield lambda code: self._execute(socket, code, self.patience)
@@ -390,6 +450,8 @@ def wait_for_api(lab, seconds):
     while True:
         try:
             return lab.api()
+        except StrangerError:
+            raise
         except SessionError:
             if time.monotonic() >= deadline:
                 raise

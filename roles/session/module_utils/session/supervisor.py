@@ -17,8 +17,9 @@ from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from . import SessionError, ladder
+from .address import ask
 from .record import write_private
-from .tunnel import Destination, Tunnel, ask_port, state_folder
+from .tunnel import Destination, Tunnel, state_folder
 
 #: Seconds between two looks, for an answer, and for a word over the tunnel's ssh: from frozen to noticed 12 at most.
 LOOK, ANSWER, CARRY = 4, 4, 4
@@ -78,7 +79,7 @@ class Supervisor:
         tunnel, recorded = self._tunnel()
         if tunnel is None:
             return False
-        through = ask_port(recorded["local_port"], ANSWER)
+        through = ask("localhost", recorded["local_port"], tunnel.certificate, ANSWER, ANSWER)
         carries = through == "silent" and tunnel.carries(CARRY)
         verdict = ladder.judge(ladder.Evidence(through=through, carries=carries))
         self.closed_since = (self.closed_since or time.time()) if through == "closed" else None

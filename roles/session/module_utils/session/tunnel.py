@@ -90,22 +90,6 @@ def state_folder(name):
     return Path(home) / "slipway" / name
 
 
-def ask_port(port, patience):
-    """What a local port says to a browser's question: ``refused``, ``silent``, ``closed`` (without a word) or ``answers``."""
-    try:
-        connection = socket.create_connection(("localhost", port), timeout=patience)
-    except OSError:
-        return "refused"
-    with connection:
-        try:
-            connection.sendall(b"GET /api HTTP/1.0\r\nHost: localhost\r\n\r\n")
-            return "answers" if connection.recv(1) else "closed"
-        except socket.timeout:
-            return "silent"
-        except OSError:
-            return "closed"
-
-
 def is_free(port):
     """Whether a port of localhost can be listened on, in IPv4 and, where there is one, IPv6."""
     for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
@@ -132,6 +116,8 @@ class Tunnel:
             self.socket = Path(tempfile.gettempdir()) / f"slipway-{os.getuid()}" / digest
         self.record = self.folder / "tunnel.json"
         self.log = self.folder / "tunnel.log"
+        #: What the server at its end is known by, where that speaks https; for a browser to import, too.
+        self.certificate_file = self.folder / "certificate.pem"
 
     @property
     def master(self):
@@ -160,26 +146,43 @@ class Tunnel:
         """The forward of the living tunnel as :meth:`leads` has it, or None where no master answers."""
         if not os.path.exists(self.master) or not self._control("check"):
             return None
-        return {
+        shown = {
             key: value
             for key, value in self.recorded().items()
             if key not in ("pid", "host_keys", "until", "destination", "shared")
         }
+        # Older records know of no scheme.
+        return {"scheme": "http", **shown}
 
     def leads(self, asked, end):
         """What :meth:`forward` returns of a tunnel to ``end`` by this destination, but for its local port.
 
         Args:
             asked: the local port that was asked for, which is not always the one that was free.
-            end: the job's own words: ``node``, ``port``, ``mode``, ``socket``, ``host_keys``; only the first two are needed.
+            end: the job's own words: ``node``, ``port``, ``mode``, ``socket``, ``scheme``, ``host_keys``; only the first two are needed.
         """
-        fields = ("node", "port", "mode", "socket")
-        defaults = {"mode": "login", "socket": ""}
+        fields = ("node", "port", "mode", "socket", "scheme")
+        defaults = {"mode": "login", "socket": "", "scheme": "http"}
         return {
             "asked": asked,
             "via": str(self.destination),
             **{key: end.get(key, defaults.get(key)) for key in fields},
         }
+
+    @property
+    def certificate(self):
+        """The certificate of the server at its end, a PEM text; empty where that speaks http, or none was told."""
+        if self.recorded().get("scheme") != "https":
+            return ""
+        try:
+            return self.certificate_file.read_text()
+        except FileNotFoundError:
+            return ""
+
+    def trust(self, certificate):
+        """Keeps the certificate of the server at its end, a PEM text; it may be renewed while the tunnel stays."""
+        if certificate and certificate != self.certificate:
+            write_private(self.certificate_file, certificate)
 
     def _free_port(self, asked):
         """The port that this session had, the one asked for, or else the next that is free.
@@ -329,8 +332,9 @@ class Tunnel:
             if recorded not in (None, self.recorded()):
                 return
             self._end_master()
-            with suppress(FileNotFoundError):
-                self.record.unlink()
+            for path in (self.record, self.certificate_file):
+                with suppress(FileNotFoundError):
+                    path.unlink()
 
     def carries(self, patience):
         """Whether the tunnel's ssh carries a word to the other end and back within ``patience`` seconds."""

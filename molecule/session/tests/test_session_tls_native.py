@@ -1,0 +1,166 @@
+"""A session whose server speaks https (jupyter_tls), from site.yml to its end; and another certificate than its own, refused.
+
+Needs many runs of the playbook. Later tests go on from where earlier ones ended.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import time
+
+import pytest
+import requests
+from minitriton_fixtures import PROJECT
+from test_session import CONDA, TUNNEL
+from test_session_native import eventually, supervisor, tunnel
+
+URL = f"https://localhost:{os.environ['MINITRITON_LOCAL_PORT']}"
+TLS = (*CONDA, "-e", "jupyter_tls=true")
+CERTIFICATE = TUNNEL / "certificate.pem"
+FILES = ("jupyter.crt", "jupyter.key")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def site(playbook):
+    """site.yml has run, in place of a session in http. The account is left as it was: with a server in http, and no session."""
+    playbook("playbooks/stop.yml", *CONDA)
+    done = playbook("site.yml", *TLS)
+    assert done.returncode == 0, done.stdout
+    yield " ".join(done.stdout.split())
+    playbook("playbooks/stop.yml", *TLS)
+    done = playbook("playbooks/onboard.yml", *CONDA)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture
+def session(playbook):
+    """Runs session.yml; returns its code and its words as one line, since Ansible wraps them."""
+
+    def run(*arguments):
+        done = playbook("playbooks/session.yml", *TLS, *arguments)
+        return done.returncode, " ".join(done.stdout.split())
+
+    return run
+
+
+@pytest.fixture
+def shown(host, home):
+    """The fingerprint of the account's certificate, as OpenSSL has it on the login node."""
+    said = host.check_output(f"openssl x509 -noout -fingerprint -sha256 -in {home}/.config/slipway/jupyter.crt")
+    return said.split("=")[1].strip()
+
+
+@pytest.fixture
+def launcher(host, home, minitriton):
+    """Stops the job's launcher, or lets it go on: while it stands still it has no news of its server."""
+    said = json.loads(host.check_output(f"cat {home}/.local/state/slipway/session-jupyter.connection"))
+    pid = minitriton("exec", "t037", "ps", "-o", "ppid=", "-p", str(said["pid"])).strip()
+    return lambda number: minitriton("exec", "t037", "kill", f"-{number}", pid)
+
+
+def api(**options):
+    with requests.Session() as client:
+        client.trust_env = False
+        return client.get(f"{URL}/api", timeout=10, **{"verify": str(CERTIFICATE), **options})
+
+
+def seconds_until_healthy(patience=120):
+    started = time.monotonic()
+    while time.monotonic() - started < patience:
+        with contextlib.suppress(requests.RequestException, OSError):
+            if "version" in api().json():
+                break
+        time.sleep(0.1)
+    return time.monotonic() - started
+
+
+def test_site_yml_ends_at_an_address_in_https_and_tells_the_fingerprint(site, shown):
+    assert f"JupyterLab: {URL}" in site
+    assert shown in site
+    assert "/proxy/PORT reaches the node" in site
+
+
+def test_a_browser_gets_in_by_the_certificate_on_this_machine_and_by_no_authority():
+    assert "version" in api().json()
+    assert CERTIFICATE.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(requests.exceptions.SSLError):
+        api(verify=True)
+    with pytest.raises(requests.ConnectionError):
+        requests.get(URL.replace("https", "http"), timeout=10)
+
+
+def test_a_second_run_changes_nothing_and_the_full_checks_pass(session):
+    code, words = session("-e", "session_checks=full", "-e", "session_check_patience=900")
+    assert code == 0, words
+    assert "changed=0" in words
+    for part in (
+        "the password opens JupyterLab",
+        f"a LocalCluster computes, its dashboard is {URL}/proxy/",
+        "an LSFCluster computes",
+    ):
+        assert part in words
+
+
+def test_status_and_the_login_nodes_own_command_have_the_address(playbook, login, shown, tmp_path):
+    done = playbook("playbooks/status.yml", *TLS, "-e", f"session_status_file={tmp_path}/status.json")
+    assert done.returncode == 0, done.stdout
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert (status["verdict"]["name"], status["server"], status["url"]) == ("healthy", "answers", URL)
+    said = login("~/.local/bin/slipway status")
+    assert f"Then open {URL}\n" in said
+    assert shown in said
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_supervisor_replaces_a_killed_or_frozen_tunnel(fault):
+    eventually(lambda: supervisor()["verdict"] == "healthy", 120)
+    before = tunnel()
+    os.kill(before["pid"], fault)
+    assert seconds_until_healthy() <= 40
+    assert tunnel()["pid"] != before["pid"]
+    assert tunnel()["local_port"] == before["local_port"]
+
+
+def test_another_certificate_at_the_address_is_refused_until_the_job_says_that_it_is_its_own(
+    session, playbook, host, home, launcher, shown
+):
+    """As a stranger's server would: it shows a certificate with the same names, which the session's job knows nothing of."""
+    folder, work = f"{home}/.config/slipway", f"{home}/.config/slipway/tests-other"
+    make = (PROJECT / "roles/jupyter/files/certificate.sh").read_text()
+    host.check_output("sh -c %s sh %s %s other %s", make, *(f"{work}/{name}" for name in FILES), work)
+    before = tunnel()["pid"]
+    launcher("STOP")
+    try:
+        host.check_output(" && ".join(f"mv {work}/{name} {folder}/{name}" for name in FILES))
+        eventually(lambda: supervisor()["verdict"] == "stranger", 120)
+        with pytest.raises(requests.exceptions.SSLError):
+            api()
+        code, words = session()
+        assert code != 0
+        assert "does not show the session's certificate: it is not its server" in words
+        assert "tell nobody there your password, and run playbooks/stop.yml first" in words
+        status = playbook("playbooks/status.yml", *TLS)
+        assert status.returncode == 0, status.stdout
+        assert "shows another certificate" in " ".join(status.stdout.split())
+        assert tunnel()["pid"] == before
+    finally:
+        launcher("CONT")
+    # It is the account's own: from now on the job says so.
+    new = host.check_output(f"cat {folder}/jupyter.crt")
+    said = f"{home}/.local/state/slipway/session-jupyter.connection"
+    eventually(lambda: json.loads(host.check_output(f"cat {said}"))["certificate"].strip() == new.strip(), 120)
+    code, words = session()
+    assert code == 0, words
+    assert shown not in words
+    assert "version" in api().json()
+    eventually(lambda: supervisor()["verdict"] == "healthy", 120)
+
+
+def test_https_goes_through_a_unix_socket_as_well(playbook, session):
+    playbook("playbooks/stop.yml", *TLS)
+    assert not CERTIFICATE.exists()
+    code, words = session("-e", "session_tunnel_mode=auto")
+    assert code == 0, words
+    assert tunnel()["mode"] == "socket"
+    assert "version" in api().json()
