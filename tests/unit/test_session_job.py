@@ -102,6 +102,7 @@ def test_what_is_left_of_the_run_limit_is_known(job):
     assert job()["minutes_left"] in (359, 360)
 
 
+@pytest.mark.fault(18)
 def test_a_second_run_adopts_the_job(job, lsf):
     first, second = job(), job()
     assert not second["changed"]
@@ -118,6 +119,7 @@ def test_no_secret_is_in_the_result_or_in_what_others_see(job, lsf):
     assert token not in lsf("bjobs", "-o", "command job_description delimiter='^'").stdout
 
 
+@pytest.mark.fault(28)
 def test_killed_between_bsub_and_the_record_the_next_run_finds_the_job(job, lsf):
     first = job()
     record = job.folder / "session-jupyter.json"
@@ -129,6 +131,7 @@ def test_killed_between_bsub_and_the_record_the_next_run_finds_the_job(job, lsf)
     assert unfinished(lsf) == [first["job"]["id"]]
 
 
+@pytest.mark.fault(27)
 def test_a_record_whose_id_is_another_jobs_now_does_not_adopt_that_job(job, lsf):
     theirs = lsf.submit("-J", "jupyter", "-q", "normal", "sleep", "300")
     job.folder.mkdir(parents=True)
@@ -139,6 +142,7 @@ def test_a_record_whose_id_is_another_jobs_now_does_not_adopt_that_job(job, lsf)
     assert sorted(unfinished(lsf)) == sorted([theirs, done["job"]["id"]])
 
 
+@pytest.mark.fault(38)
 def test_someones_own_job_in_the_one_job_queue_is_left_alone_and_named_as_the_reason(job, lsf):
     theirs = lsf.submit("-J", "jupyter", "-q", "interactive", "sleep", "300")
     done = job(patience=3)
@@ -202,6 +206,7 @@ def test_two_sessions_that_start_together_on_one_node_take_two_ports(job, tmp_pa
     assert second not in (job.port, 0)
 
 
+@pytest.mark.fault(12)
 def test_a_taken_port_gives_way_to_a_free_one(job):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -273,6 +278,7 @@ def test_after_a_stop_there_is_a_new_session_with_a_new_token(job):
     assert (job.folder / "session-jupyter.token").read_text() != token
 
 
+@pytest.mark.fault(10)
 def test_a_server_that_died_with_its_job_is_started_anew(job, lsf):
     first = job()
     os.kill(first["connection"]["pid"], signal.SIGKILL)
@@ -287,6 +293,8 @@ def test_a_server_that_died_with_its_job_is_started_anew(job, lsf):
 SURVIVING = SCRIPT.replace("exec ", "").rstrip() + "\nsleep 300\n"
 
 
+@pytest.mark.fault(10)
+@pytest.mark.fault(11)
 @pytest.mark.parametrize(
     ("signal_number", "verdict"), [(signal.SIGKILL, "server-dead"), (signal.SIGSTOP, "server-hung")]
 )
@@ -315,6 +323,7 @@ def test_restarting_ends_no_job_but_the_sessions(job, lsf):
     assert first["job"]["id"] != second["job"]["id"]
 
 
+@pytest.mark.fault(5)
 def test_a_host_that_lsf_lost_is_told_and_its_job_kept(tmp_path, monkeypatch):
     with running(tmp_path / "cluster", unknown_after=1) as lsf:
         job = caller(lsf, tmp_path, monkeypatch)
@@ -331,6 +340,7 @@ def test_a_host_that_lsf_lost_is_told_and_its_job_kept(tmp_path, monkeypatch):
         assert third["job"]["id"] == first["job"]["id"]
 
 
+@pytest.mark.fault(7)
 def test_a_requeued_jobs_old_words_do_not_count(job):
     """The same id, another host: until its launcher speaks again, nobody knows the port."""
     job()
@@ -341,6 +351,7 @@ def test_a_requeued_jobs_old_words_do_not_count(job):
     assert (done["verdict"]["name"], done["verdict"]["rung"]) == ("starting", "wait")
 
 
+@pytest.mark.fault(26)
 def test_a_lost_record_is_made_anew_from_what_the_job_says(job, lsf):
     first = job()
     (job.folder / "session-jupyter.json").unlink()
@@ -350,6 +361,7 @@ def test_a_lost_record_is_made_anew_from_what_the_job_says(job, lsf):
     assert unfinished(lsf) == [first["job"]["id"]]
 
 
+@pytest.mark.fault(31)
 def test_the_login_host_that_submitted_stays_in_the_record(job, monkeypatch):
     first = job()
     monkeypatch.setattr(socket, "gethostname", lambda: "login2")
@@ -404,6 +416,7 @@ def test_lsfs_words_on_an_interactive_job_reach_the_user(job, typed):
     assert "Too many processors requested" in done["msg"]
 
 
+@pytest.mark.fault(25)
 def test_without_lsf_on_path_the_way_out_is_told(job, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -417,6 +430,7 @@ def test_lsf_is_found_through_the_sites_profile(job, lsf, monkeypatch):
     assert job(profile=f"{lsf.dest}/conf/profile.lsf")["ready"]
 
 
+@pytest.mark.fault(19)
 def test_a_master_that_is_away_is_told_within_the_deadline(job, lsf, monkeypatch):
     monkeypatch.setattr(client, "COMMAND_TIMEOUT", 4)
     monkeypatch.setattr(client.Lsf.__init__, "__defaults__", (10,))

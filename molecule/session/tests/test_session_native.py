@@ -106,6 +106,8 @@ def test_from_nothing_to_a_checked_address_and_a_supervisor(session):
     eventually(lambda: supervisor()["verdict"] == "healthy")
 
 
+@pytest.mark.fault(1)
+@pytest.mark.fault(2)
 @pytest.mark.parametrize(("fault", "limit"), [(signal.SIGKILL, 10), (signal.SIGSTOP, 20)])
 def test_a_killed_or_frozen_ssh_is_replaced_without_anybody(fault, limit):
     before = tunnel()
@@ -115,6 +117,7 @@ def test_a_killed_or_frozen_ssh_is_replaced_without_anybody(fault, limit):
     assert tunnel()["pid"] != before["pid"]
 
 
+@pytest.mark.fault(2)
 def test_a_supervisor_that_slept_with_its_machine_goes_on():
     """Both stand still, as after a lid is closed; the tunnel is dead when they wake."""
     pid = supervisor()["pid"]
@@ -126,6 +129,7 @@ def test_a_supervisor_that_slept_with_its_machine_goes_on():
     assert supervisor()["pid"] == pid
 
 
+@pytest.mark.fault(3)
 def test_a_login_node_that_is_away_is_waited_for_and_the_tunnel_comes_back(minitriton):
     """Its sshd refuses, its sessions are gone: no try helps until it is back."""
     minitriton("exec", "login", "sh", "-c", "mv /usr/sbin/sshd /usr/sbin/sshd.away; kill $(ps -o pid= -C sshd)")
@@ -155,6 +159,7 @@ def test_a_login_node_that_asks_for_more_ends_the_supervisor_with_the_verdict(mi
     assert seconds_until_healthy(URL) <= 10
 
 
+@pytest.mark.fault(37)
 def test_a_connection_opened_by_hand_carries_all_where_a_key_alone_is_refused(minitriton, home, session):
     """scripts/login, as where a second factor is asked: Ansible, the tunnel and its supervisor ride on it, and end with it."""
     login = [str(PROJECT / "scripts/login"), "minitriton"]
@@ -183,6 +188,7 @@ def test_a_connection_opened_by_hand_carries_all_where_a_key_alone_is_refused(mi
 # --- the server and its job
 
 
+@pytest.mark.fault(11)
 def test_a_hung_server_is_not_taken_for_a_frozen_tunnel(said, minitriton):
     before = tunnel()["pid"]
     minitriton("exec", "t037", "kill", "-STOP", str(said()["pid"]))
@@ -195,6 +201,7 @@ def test_a_hung_server_is_not_taken_for_a_frozen_tunnel(said, minitriton):
     eventually(lambda: supervisor()["verdict"] == "healthy")
 
 
+@pytest.mark.fault(11)
 def test_a_hung_server_is_replaced_by_a_new_job_where_somebody_asks_for_it(session, said, minitriton, login):
     first = said()
     minitriton("exec", "t037", "kill", "-STOP", str(first["pid"]))
@@ -205,6 +212,7 @@ def test_a_hung_server_is_replaced_by_a_new_job_where_somebody_asks_for_it(sessi
     assert "version" in api().json()
 
 
+@pytest.mark.fault(9)
 def test_a_job_that_was_killed_by_someone_is_replaced(session, said, login):
     first = said()["job_id"]
     login(f"bkill {first}; sleep 3")
@@ -214,6 +222,7 @@ def test_a_job_that_was_killed_by_someone_is_replaced(session, said, login):
     assert "version" in api().json()
 
 
+@pytest.mark.fault(29)
 def test_two_runs_at_once_make_one_job(playbook, said, login):
     playbook("playbooks/stop.yml", *CONDA)
     argv = ["ansible-playbook", "-i", "inventory/minitriton", "playbooks/session.yml", "-l", "triton", *CONDA]
@@ -266,6 +275,8 @@ def test_a_second_account_gets_neither_to_the_node_nor_to_anything_of_the_sessio
     assert token not in seen.stdout
 
 
+@pytest.mark.fault(1)
+@pytest.mark.fault(2)
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
 def test_the_supervisor_keeps_a_tunnel_to_a_socket_too(private, fault):
     os.kill(tunnel()["pid"], fault)
@@ -273,6 +284,7 @@ def test_the_supervisor_keeps_a_tunnel_to_a_socket_too(private, fault):
     assert tunnel()["mode"] == "socket"
 
 
+@pytest.mark.fault(11)
 def test_a_hung_server_behind_a_socket_is_told_apart_by_the_tunnels_end(private, session, minitriton, said):
     minitriton("exec", "t037", "kill", "-STOP", str(said()["pid"]))
     try:
