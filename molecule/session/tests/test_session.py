@@ -36,11 +36,6 @@ def seconds_until_healthy(url, patience=60):
 
 
 @pytest.fixture
-def folder(home):
-    return f"{home}/.local/state/slipway"
-
-
-@pytest.fixture
 def record(host, folder):
     return json.loads(host.check_output(f"cat {folder}/session-jupyter.json"))
 

@@ -85,6 +85,16 @@ def write(path, data):
     os.replace(path + ".new", path)
 
 
+def mend(path, data):
+    """Writes a file anew that is there and not whole. One that is gone, or has another job's words, is left to those who came since."""
+    with suppress(OSError):
+        try:
+            with open(path) as stream:
+                json.load(stream)
+        except ValueError:
+            write(path, data)
+
+
 def serve(record, mode, stem, prefix):
     """Runs the server until it ends; returns its exit code, or the mode in which to run it anew."""
     node = socket.gethostname()
@@ -118,6 +128,7 @@ def serve(record, mode, stem, prefix):
             if not connection["listens"] and listens(connection, address):
                 connection["listens"] = True
                 write(stem + "connection", connection)
+            mend(stem + "connection", connection)
             if os.path.exists(stem + "mode"):
                 with open(stem + "mode") as stream:
                     asked = stream.read().strip()
