@@ -351,6 +351,18 @@ def test_a_requeued_jobs_old_words_do_not_count(job):
     assert (done["verdict"]["name"], done["verdict"]["rung"]) == ("starting", "wait")
 
 
+@pytest.mark.fault(35)
+def test_half_written_words_are_made_good_by_the_job_and_those_of_others_left_alone(job):
+    first = job()
+    said = job.folder / "session-jupyter.connection"
+    said.write_text(said.read_text()[:40])
+    assert job()["connection"] == first["connection"]
+    for words in ('{"nonce": "another"}', None):
+        said.write_text(words) if words else said.unlink()
+        time.sleep(2 * launcher.POLL)
+        assert (said.read_text() if words else said.exists()) == (words or False)
+
+
 @pytest.mark.fault(26)
 def test_a_lost_record_is_made_anew_from_what_the_job_says(job, lsf):
     first = job()
