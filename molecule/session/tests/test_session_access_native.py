@@ -14,6 +14,8 @@ from minitriton_fixtures import PROJECT
 from test_session import CONDA, TUNNEL, URL, api, seconds_until_healthy
 from test_session_native import eventually, supervisor, tunnel
 
+#: Seconds within which a session is well again once it can be; this machine may be busy.
+SOON = 120
 PASSWORD = "a second factor"
 LOGIN = [str(PROJECT / "scripts/login"), "minitriton"]
 
@@ -57,12 +59,12 @@ def second_factor(sshd, minitriton, user):
 
 def hang_up():
     """Ends the connection that Ansible would ride on, and the tunnel."""
-    subprocess.run([*LOGIN, "--end"], timeout=60, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*LOGIN, "--end"], timeout=180, check=True, stdout=subprocess.DEVNULL)
 
 
 def log_in(*answers):
     """scripts/login at a terminal, where a person answers; returns its exit code and its words."""
-    terminal = pexpect.spawn(LOGIN[0], LOGIN[1:], encoding="utf-8", timeout=60, cwd=str(PROJECT))
+    terminal = pexpect.spawn(LOGIN[0], LOGIN[1:], encoding="utf-8", timeout=180, cwd=str(PROJECT))
     said = ""
     for answer in answers:
         terminal.expect("assword: ?$")
@@ -110,7 +112,7 @@ def test_another_host_key_is_refused_and_explained(session, sshd, minitriton, jo
     sshd("")
     code, words = session()
     assert code == 0, words
-    assert seconds_until_healthy(URL) < 60
+    assert seconds_until_healthy(URL, SOON) < SOON
     assert job() == before
 
 
@@ -129,7 +131,7 @@ def test_a_key_that_is_not_there_is_told(session, state, job):
         (state / "id.away").rename(key)
     code, words = session()
     assert code == 0, words
-    assert seconds_until_healthy(URL) < 60
+    assert seconds_until_healthy(URL, SOON) < SOON
     assert job() == before
 
 
@@ -164,8 +166,12 @@ def agent(state, monkeypatch):
 def test_an_agent_that_is_locked_is_told_and_serves_again_once_unlocked(session, agent, job):
     before = job()
     hang_up()
+    # One that knows of the agent.
+    subprocess.run([str(PROJECT / "scripts/slipway-supervisor"), TUNNEL.name, "--stop"], timeout=60, check=True)
     code, words = session()
     assert code == 0, words
+    lose_the_tunnel()
+    assert seconds_until_healthy(URL, SOON) < SOON
     agent("-x")
     hang_up()
     lose_the_tunnel()
@@ -177,7 +183,7 @@ def test_an_agent_that_is_locked_is_told_and_serves_again_once_unlocked(session,
     agent("-X")
     code, words = session()
     assert code == 0, words
-    assert seconds_until_healthy(URL) < 60
+    assert seconds_until_healthy(URL, SOON) < SOON
     assert job() == before
 
 
@@ -202,7 +208,7 @@ def test_a_second_factor_is_asked_once_and_when_its_connection_is_gone_again(sec
     code, words = session()
     assert code == 0, words
     assert tunnel()["shared"]
-    assert seconds_until_healthy(URL) < 60
+    assert seconds_until_healthy(URL, SOON) < SOON
     code, words = session()
     assert (code, "changed=0" in words) == (0, True), words
     assert job() == before
@@ -222,7 +228,7 @@ def test_a_second_factor_is_asked_once_and_when_its_connection_is_gone_again(sec
     assert code == 0, words
     code, words = session()
     assert code == 0, words
-    assert seconds_until_healthy(URL) < 60
+    assert seconds_until_healthy(URL, SOON) < SOON
     assert job() == before
     hang_up()
 
