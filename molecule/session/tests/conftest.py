@@ -61,3 +61,16 @@ def stranger(minitriton, state):
         "exec", "login", "runuser", "-u", "stranger", "--", "bash", "-lc", "cd; bsub -q interactive sleep 600; sleep 3"
     )
     return run
+
+
+@pytest.fixture
+def back(capsys, record_property, request):
+    """Tells how many seconds something took."""
+
+    def tell(what, seconds):
+        numbers = ", ".join(str(mark.args[0]) for mark in request.node.iter_markers("fault"))
+        record_property(what, round(seconds, 1))
+        with capsys.disabled():
+            print(f"\nfault {numbers} ({request.node.name}): {what} after {seconds:.1f} s")
+
+    return tell

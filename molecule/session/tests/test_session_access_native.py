@@ -151,7 +151,7 @@ def agent(state, monkeypatch):
 
     def add(option):
         terminal = pexpect.spawn("ssh-add", [option], encoding="utf-8", timeout=30)
-        while terminal.expect(["assword: ?$", pexpect.EOF]) == 0:
+        while terminal.expect(["(assword|Again): ?$", pexpect.EOF]) == 0:
             terminal.sendline("shut")
         terminal.close()
         assert terminal.exitstatus == 0

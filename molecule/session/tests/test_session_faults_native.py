@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
-from test_session import CONDA, api, seconds_until_healthy
+from test_session import CONDA, seconds_until_healthy
 from test_session_native import eventually, supervisor, tunnel
 
 #: Seconds within which a session is well again once its cause is gone; this machine may be busy.
@@ -83,7 +83,7 @@ def well(said, login):
     """Requires that the session answers, by the only job there is; returns what the job says of itself."""
 
     def require():
-        assert "version" in api(url()).json()
+        assert seconds_until_healthy(url(), SOON) < SOON
         assert login("bjobs -noheader -o jobid").split() == [said()["job_id"]]
         return said()
 
@@ -99,19 +99,6 @@ def first(well, session):
         code, words = session()
         assert code == 0, words
         return well()
-
-
-@pytest.fixture
-def back(capsys, record_property, request):
-    """Tells how many seconds something took."""
-
-    def tell(what, seconds):
-        numbers = ", ".join(str(mark.args[0]) for mark in request.node.iter_markers("fault"))
-        record_property(what, round(seconds, 1))
-        with capsys.disabled():
-            print(f"\nfault {numbers} ({request.node.name}): {what} after {seconds:.1f} s")
-
-    return tell
 
 
 def url():

@@ -54,10 +54,12 @@ def test_from_nothing_to_a_checked_address_and_a_supervisor(session):
 @pytest.mark.fault(1)
 @pytest.mark.fault(2)
 @pytest.mark.parametrize(("fault", "limit"), [(signal.SIGKILL, 10), (signal.SIGSTOP, 20)])
-def test_a_killed_or_frozen_ssh_is_replaced_without_anybody(fault, limit):
+def test_a_killed_or_frozen_ssh_is_replaced_without_anybody(fault, limit, back):
     before = tunnel()
     os.kill(before["pid"], fault)
-    assert seconds_until_healthy(URL) <= limit
+    seconds = seconds_until_healthy(URL)
+    back(f"well again, from {fault.name} on,", seconds)
+    assert seconds <= limit
     assert tunnel()["local_port"] == before["local_port"]
     assert tunnel()["pid"] != before["pid"]
 
@@ -75,14 +77,16 @@ def test_a_supervisor_that_slept_with_its_machine_goes_on():
 
 
 @pytest.mark.fault(3)
-def test_a_login_node_that_is_away_is_waited_for_and_the_tunnel_comes_back(minitriton):
+def test_a_login_node_that_is_away_is_waited_for_and_the_tunnel_comes_back(minitriton, back):
     """Its sshd refuses, its sessions are gone: no try helps until it is back."""
     minitriton("exec", "login", "sh", "-c", "mv /usr/sbin/sshd /usr/sbin/sshd.away; kill $(ps -o pid= -C sshd)")
     try:
         eventually(lambda: supervisor()["verdict"] == "login-away")
     finally:
         minitriton("exec", "login", "mv", "/usr/sbin/sshd.away", "/usr/sbin/sshd")
-    assert seconds_until_healthy(URL, 90) <= 60
+    seconds = seconds_until_healthy(URL, 90)
+    back("well again, sshd being back,", seconds)
+    assert seconds <= 60
 
 
 def test_a_login_node_that_asks_for_more_ends_the_supervisor_with_the_verdict(minitriton, home, session):
@@ -147,11 +151,13 @@ def test_a_hung_server_is_not_taken_for_a_frozen_tunnel(said, minitriton):
 
 
 @pytest.mark.fault(11)
-def test_a_hung_server_is_replaced_by_a_new_job_where_somebody_asks_for_it(session, said, minitriton, login):
+def test_a_hung_server_is_replaced_by_a_new_job_where_somebody_asks_for_it(session, said, minitriton, login, back):
     first = said()
     minitriton("exec", "t037", "kill", "-STOP", str(first["pid"]))
+    began = time.monotonic()
     code, words = session("-e", "session_resubmit=true")
     assert code == 0, words
+    back("well again, by a new job,", time.monotonic() - began)
     assert said()["job_id"] != first["job_id"]
     assert login("bjobs -noheader -o jobid").split() == [said()["job_id"]]
     assert "version" in api().json()
