@@ -98,8 +98,12 @@ def test_all_that_a_session_leaves_is_readable_by_its_owner_alone(job):
 
 
 def test_what_is_left_of_the_run_limit_is_known(job):
-    assert job(walltime="6:00")["minutes_left"] in (359, 360)
-    assert job()["minutes_left"] in (359, 360)
+    assert job(walltime="0:02")["minutes_left"] == 2
+    assert job()["minutes_left"] == 2
+    begun = job.folder / "session-jupyter.started"
+    for seconds, left in ((100, 1), (150, 0)):
+        os.utime(begun, times=(time.time() - seconds, time.time() - seconds))
+        assert job()["minutes_left"] == left
 
 
 @pytest.mark.fault(18)
