@@ -167,6 +167,7 @@ def wrapped(ours, lsf, folder, name, before="", after=""):
     ours.env["PATH"] = f"{folder}:{ours.env['PATH']}"
 
 
+@pytest.mark.fault(22)
 def test_a_submission_among_banners_on_the_wrong_stream(ours, lsf, tmp_path):
     banner = "echo 'Job is submitted to <cpp> project.'; echo '77 nodes are down' >&2; exec 3>&1 1>&2 2>&3"
     wrapped(ours, lsf, tmp_path, "bsub", banner)
@@ -174,6 +175,7 @@ def test_a_submission_among_banners_on_the_wrong_stream(ours, lsf, tmp_path):
     assert lsf.field(job_id, "job_description") == NONCE
 
 
+@pytest.mark.fault(21)
 def test_an_esub_that_refuses_with_exit_code_0_is_a_refusal(ours, lsf, tmp_path):
     wrapped(ours, lsf, tmp_path, "bsub", "echo 'Job 77: not today'; exit 0")
     with pytest.raises(LsfError, match="not today"):
@@ -234,6 +236,7 @@ def test_a_job_that_is_missing_for_one_question_is_not_gone(ours, lsf, tmp_path)
     assert ours.job(job_id).description == NONCE
 
 
+@pytest.mark.fault(19)
 def test_a_master_that_comes_back_answers_the_question_that_waited(ours, lsf, monkeypatch):
     job_id = ours.submit(SCRIPT, NONCE)
     monkeypatch.setattr(client, "COMMAND_TIMEOUT", 2)
@@ -450,6 +453,7 @@ def test_queues_of_openlava_and_their_limits(tmp_path):
     assert printed.lsf.require_queue("interactive", "#BSUB -M 20000 -n 4 -W 8:00")
 
 
+@pytest.mark.fault(15)
 def test_a_closed_queue_is_told_with_its_status(tmp_path):
     text = lsf_recorded.said("openlava", "bqueues -l interactive").stdout.replace("Open:Active  ", "Closed:Active")
     printed = Printed(tmp_path, bqueues=[("*", text, "", 0)])
@@ -478,6 +482,7 @@ def test_kills_by_their_words(tmp_path, system):
         printed.lsf.kill(job_id)
 
 
+@pytest.mark.fault(20)
 def test_lim_that_is_down_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(client, "PAUSES", (0.1,))
     down = next(

@@ -67,18 +67,22 @@ def test_an_answer_that_never_came_leaves_one_job_that_is_adopted(ours, personal
     assert of_ours(ours) == [] and [ours.submit(SCRIPT, NONCE)] == of_ours(ours)
 
 
+@pytest.mark.fault(22)
 @pytest.mark.parametrize("fault", ["banner", "stderr", "wait"])
 def test_a_submission_is_read_whatever_stands_around_it(ours, personality, fault):
     personality.fault(fault, "on")
     assert [ours.submit(SCRIPT, NONCE)] == of_ours(ours)
 
 
+@pytest.mark.fault(21)
 def test_a_refusal_with_exit_code_0_is_one(ours, personality):
     personality.fault("esub", "on")
     with pytest.raises(LsfError, match="Job not submitted"):
         ours.submit(SCRIPT, NONCE)
 
 
+@pytest.mark.fault(19)
+@pytest.mark.fault(20)
 @pytest.mark.parametrize("fault", ["mbatchd", "lim"])
 def test_daemons_that_are_away_are_told_in_their_words_and_in_time(ours, personality, fault):
     personality.fault(fault, "on")

@@ -112,10 +112,15 @@ def test_all_that_a_session_leaves_is_readable_by_its_owner_alone(job):
 
 
 def test_what_is_left_of_the_run_limit_is_known(job):
-    assert job(walltime="6:00")["minutes_left"] in (359, 360)
-    assert job()["minutes_left"] in (359, 360)
+    assert job(walltime="0:02")["minutes_left"] == 2
+    assert job()["minutes_left"] == 2
+    begun = job.folder / "session-jupyter.started"
+    for seconds, left in ((100, 1), (150, 0)):
+        os.utime(begun, times=(time.time() - seconds, time.time() - seconds))
+        assert job()["minutes_left"] == left
 
 
+@pytest.mark.fault(18)
 def test_a_second_run_adopts_the_job(job, lsf):
     first, second = job(), job()
     assert not second["changed"]
@@ -220,6 +225,7 @@ def test_two_sessions_that_start_together_on_one_node_take_two_ports(job, tmp_pa
     assert second not in (job.port, 0)
 
 
+@pytest.mark.fault(12)
 def test_a_taken_port_gives_way_to_a_free_one(job):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -307,6 +313,7 @@ def test_after_a_stop_there_is_a_new_session_with_a_new_token(job):
     assert (job.folder / "session-jupyter.token").read_text() != token
 
 
+@pytest.mark.fault(10)
 def test_a_server_that_died_with_its_job_is_started_anew(job, lsf):
     first = job()
     os.kill(first["connection"]["pid"], signal.SIGKILL)
@@ -321,6 +328,8 @@ def test_a_server_that_died_with_its_job_is_started_anew(job, lsf):
 SURVIVING = SCRIPT.replace("exec ", "").rstrip() + "\nsleep 300\n"
 
 
+@pytest.mark.fault(10)
+@pytest.mark.fault(11)
 @pytest.mark.parametrize(
     ("signal_number", "verdict"), [(signal.SIGKILL, "server-dead"), (signal.SIGSTOP, "server-hung")]
 )
@@ -349,6 +358,7 @@ def test_restarting_ends_no_job_but_the_sessions(job, lsf):
     assert first["job"]["id"] != second["job"]["id"]
 
 
+@pytest.mark.fault(5)
 def test_a_host_that_lsf_lost_is_told_and_its_job_kept(tmp_path, monkeypatch):
     with running(tmp_path / "cluster", unknown_after=1) as lsf:
         job = caller(lsf, tmp_path, monkeypatch)
@@ -365,6 +375,7 @@ def test_a_host_that_lsf_lost_is_told_and_its_job_kept(tmp_path, monkeypatch):
         assert third["job"]["id"] == first["job"]["id"]
 
 
+@pytest.mark.fault(7)
 def test_a_requeued_jobs_old_words_do_not_count(job):
     """The same id, another host: until its launcher speaks again, nobody knows the port."""
     job()
@@ -373,6 +384,18 @@ def test_a_requeued_jobs_old_words_do_not_count(job):
     done = job(patience=0)
     assert done["connection"] == {}
     assert (done["verdict"]["name"], done["verdict"]["rung"]) == ("starting", "wait")
+
+
+@pytest.mark.fault(35)
+def test_half_written_words_are_made_good_by_the_job_and_those_of_others_left_alone(job):
+    first = job()
+    said = job.folder / "session-jupyter.connection"
+    said.write_text(said.read_text()[:40])
+    assert job()["connection"] == first["connection"]
+    for words in ('{"nonce": "another"}', None):
+        said.write_text(words) if words else said.unlink()
+        time.sleep(2 * launcher.POLL)
+        assert (said.read_text() if words else said.exists()) == (words or False)
 
 
 @pytest.mark.fault(26)
@@ -507,6 +530,7 @@ def test_an_lsf_without_descriptions_gets_no_interactive_job(tmp_path, monkeypat
         assert held() == []
 
 
+@pytest.mark.fault(25)
 def test_without_lsf_on_path_the_way_out_is_told(job, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -41,12 +41,14 @@ def test_our_jobs_word_counts(record):
     assert record.connection()["node"] == "t037"
 
 
+@pytest.mark.fault(36)
 @pytest.mark.parametrize("changes", [{"nonce": "another"}, {"job_id": "8"}])
 def test_another_jobs_word_does_not(record, changes):
     say(record, **changes)
     assert record.connection() is None
 
 
+@pytest.mark.fault(35)
 def test_a_half_written_connection_counts_as_none(record):
     record.beside("connection").write_text('{"nonce": "')
     assert record.connection() is None
@@ -64,6 +66,7 @@ def test_each_session_has_its_own_nonce_and_token(record):
     assert record.beside("token").read_text() != token
 
 
+@pytest.mark.fault(29)
 def test_a_second_run_is_turned_away_while_one_is_busy(record):
     with (
         record.locked(),
@@ -79,6 +82,7 @@ def lease(record, host, age=0):
     os.utime(path, (path.stat().st_mtime - age,) * 2)
 
 
+@pytest.mark.fault(29)
 def test_a_second_login_host_is_turned_away_by_the_lease(record):
     lease(record, "login2")
     with pytest.raises(SessionError, match="another run, on login2, is busy"), record.locked():
@@ -86,6 +90,7 @@ def test_a_second_login_host_is_turned_away_by_the_lease(record):
     assert record.beside("lease").exists()
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize(("host", "age"), [("login2", LEASE + 1), (socket.gethostname(), 0)])
 def test_a_lease_whose_holder_was_killed_hinders_nobody_for_long(record, host, age):
     """One of this host's, whose lock is free, not at all."""
@@ -95,6 +100,7 @@ def test_a_lease_whose_holder_was_killed_hinders_nobody_for_long(record, host, a
     assert not record.beside("lease").exists()
 
 
+@pytest.mark.fault(30)
 def test_a_lease_ages_by_the_file_systems_clock(record, monkeypatch):
     """Clocks of login hosts differ, by an hour if nobody cares for them."""
     monkeypatch.setattr("time.time", lambda: 0)

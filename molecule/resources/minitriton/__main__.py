@@ -39,6 +39,14 @@ def parser() -> argparse.ArgumentParser:
         "garble: files are damaged; down: nothing listens",
     )
     mirror.add_argument("amount", nargs="?", help="of bytes, as 500k or 20M, for slow and cut")
+    node = commands.add_parser("node", help="take a node away, or bring it back with `up`")
+    node.add_argument("node")
+    node.add_argument(
+        "fault",
+        choices=faults.NODES,
+        help="pause: all that runs there stands still; cut: every packet is dropped; down: its power is gone; "
+        "up: well again, and its services answer",
+    )
     execute = commands.add_parser("exec", help="run a command as root on a node")
     execute.add_argument("node")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="command")
@@ -60,6 +68,8 @@ def main() -> int:
                 cluster.user(options.name, options.project, options.fresh, options.home_size, options.read_only)
             case "mirror":
                 cluster.mirror(options.fault, options.amount)
+            case "node":
+                cluster.node(options.node, options.fault)
             case "exec":
                 argv = cluster.exec_argv(options.node, options.argv or ["bash", "-l"])
                 os.execvp(argv[0], argv)

@@ -141,10 +141,19 @@ class Cluster:
             faults.put(self.podman, self.container("mirror"), said)
             services.wait_mirror(self.facts()["mirror_address"], listens=fault != "down")
 
+    def node(self, host: str, fault: str) -> None:
+        self._need_node(host)
+        with self._locked():
+            faults.befall(self.podman, self.container(host), fault)
+            if fault == "up":
+                facts = self.facts()
+                eth0 = network.ensure(self.podman, self.prefix, self.label)
+                address = {host: eth0.address("eth0", facts["nodes"].index(host))}
+                services.wait(self.podman, {host: self.hosts[host]}, address, self.container)
+
     def exec_argv(self, node: str, command: list[str]) -> list[str]:
-        if node not in self.hosts:
-            raise Refusal(f"node {node!r}", f"must be one of {', '.join(self.hosts)}", f"see {self.spec_file}")
-        self._need_nodes()
+        self._need_node(node)
+        self._need_nodes(node)
         terminal = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
         return self.podman.argv("exec", *terminal, self.container(node), *command)
 
@@ -175,10 +184,19 @@ class Cluster:
         listed = self.podman.json("ps", "--all", "--filter", f"label={self.label}")
         return {entry["Labels"]["slipway.host"]: entry for entry in listed}
 
-    def _need_nodes(self) -> None:
-        present = self._present()
-        if missing := [host for host in self.hosts if host not in present or present[host]["State"] != "running"]:
-            raise Refusal(f"not running: {', '.join(missing)}", "the whole cluster must be up", "scripts/minitriton up")
+    def _need_node(self, host: str) -> None:
+        if host not in self.hosts:
+            raise Refusal(f"node {host!r}", f"must be one of {', '.join(self.hosts)}", f"see {self.spec_file}")
+
+    def _need_nodes(self, *hosts: str) -> None:
+        """All of them, unless some are named."""
+        present, wanted = self._present(), hosts or self.hosts
+        if missing := [host for host in wanted if host not in present or present[host]["State"] != "running"]:
+            raise Refusal(
+                f"not running: {', '.join(missing)}",
+                f"{'it' if hosts else 'the whole cluster'} must be up",
+                "scripts/minitriton up",
+            )
 
     def _remove(self, host: str) -> None:
         self.podman.run("rm", "--force", "--ignore", "--time", "2", self.container(host))
@@ -219,7 +237,10 @@ class Cluster:
         networked = []
         for interface in ["eth0", "ib0"] if node.get("ib0", True) else ["eth0"]:
             alias = f",alias={host}" if interface == "eth0" else ""
-            options = f"interface_name={interface},ip={networks.address(interface, index)}{alias}"
+            address = networks.address(interface, index)
+            # A machine keeps its own through a restart: its neighbours remember it.
+            hardware = ":".join(f"{byte:02x}" for byte in (2, 0, *address.packed))
+            options = f"interface_name={interface},ip={address},mac={hardware}{alias}"
             networked += ["--network", f"{self.prefix}-{interface}:{options}"]
         lsf = ["--label", f"slipway.lsf={lsf_key}"] if any(name.startswith("lsf") for name in node["services"]) else []
         return [

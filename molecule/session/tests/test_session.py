@@ -36,11 +36,6 @@ def seconds_until_healthy(url, patience=60):
 
 
 @pytest.fixture
-def folder(home):
-    return f"{home}/.local/state/slipway"
-
-
-@pytest.fixture
 def record(host, folder):
     return json.loads(host.check_output(f"cat {folder}/session-jupyter.json"))
 
@@ -91,6 +86,7 @@ def test_no_secret_is_in_the_jobs_arguments_or_its_description(host, login, fold
     assert token not in login("bjobs -noheader -o \"command job_name job_description delimiter='^'\"")
 
 
+@pytest.mark.fault(1)
 def test_a_killed_tunnel_is_opened_again_and_the_job_is_kept(playbook, record, tunnel_pid, host, folder):
     os.kill(tunnel_pid, 9)
     with pytest.raises(requests.ConnectionError):
@@ -101,6 +97,7 @@ def test_a_killed_tunnel_is_opened_again_and_the_job_is_kept(playbook, record, t
     assert json.loads(host.check_output(f"cat {folder}/session-jupyter.json")) == record
 
 
+@pytest.mark.fault(2)
 def test_a_frozen_tunnel_is_opened_again(playbook, tunnel_pid):
     os.kill(tunnel_pid, 19)
     with pytest.raises(requests.Timeout):
@@ -110,6 +107,7 @@ def test_a_frozen_tunnel_is_opened_again(playbook, tunnel_pid):
     assert "version" in api().json()
 
 
+@pytest.mark.fault(28)
 def test_a_lost_record_of_the_id_does_not_cost_a_second_job(playbook, host, folder, record, login):
     """As after a kill between bsub and the record: the intent and its nonce are all there is."""
     intent = {key: value for key, value in record.items() if key != "job_id"}
@@ -119,6 +117,7 @@ def test_a_lost_record_of_the_id_does_not_cost_a_second_job(playbook, host, fold
     assert login("bjobs -noheader -o jobid").split() == [record["job_id"]]
 
 
+@pytest.mark.fault(16)
 def test_an_unknown_queue_is_refused_with_the_ones_there_are(playbook):
     done = playbook("playbooks/session.yml", *SHARED, "-e", "session_name=other", "-e", "session_queue=nosuch")
     assert done.returncode != 0
@@ -126,6 +125,7 @@ def test_an_unknown_queue_is_refused_with_the_ones_there_are(playbook):
     assert "change session_queue" in done.stdout
 
 
+@pytest.mark.fault(11)
 def test_a_hung_server_is_told_apart_from_a_frozen_tunnel_and_its_job_kept(playbook, minitriton, host, folder, record):
     pid = json.loads(host.check_output(f"cat {folder}/session-jupyter.connection"))["pid"]
     minitriton("exec", "t037", "kill", "-STOP", str(pid))
@@ -139,6 +139,7 @@ def test_a_hung_server_is_told_apart_from_a_frozen_tunnel_and_its_job_kept(playb
     assert json.loads(host.check_output(f"cat {folder}/session-jupyter.json"))["job_id"] == record["job_id"]
 
 
+@pytest.mark.fault(13)
 def test_a_taken_local_port_gives_way_to_the_next_free_one(playbook):
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
@@ -148,6 +149,7 @@ def test_a_taken_local_port_gives_way_to_the_next_free_one(playbook):
     assert "version" in api(f"http://{said[1]}").json()
 
 
+@pytest.mark.fault(2)
 def test_the_supervisor_opens_a_frozen_tunnel_again_within_20_seconds(playbook):
     done = playbook("playbooks/session.yml", *CONDA)
     assert done.returncode == 0, done.stdout

@@ -26,61 +26,6 @@ def ended(playbook):
     playbook("playbooks/stop.yml", *CONDA)
 
 
-@pytest.fixture
-def folder(home):
-    return f"{home}/.local/state/slipway"
-
-
-@pytest.fixture
-def said(host, folder):
-    """Reads what the job says of itself."""
-
-    def read():
-        return json.loads(host.check_output(f"cat {folder}/session-jupyter.connection"))
-
-    read.token = lambda: host.check_output(f"cat {folder}/session-jupyter.token")
-    return read
-
-
-@pytest.fixture
-def session(playbook):
-    """Runs session.yml; returns its code and its words as one line, since Ansible wraps them."""
-
-    def run(*arguments):
-        done = playbook("playbooks/session.yml", *CONDA, *arguments)
-        return done.returncode, " ".join(done.stdout.split())
-
-    return run
-
-
-@pytest.fixture
-def on_node(minitriton):
-    """Runs a command as an account on the session's node; returns the finished process."""
-
-    def run(account, *argv):
-        command = [str(PROJECT / "scripts/minitriton"), "exec", "t037", "runuser", "-u", account, "--", *argv]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    return run
-
-
-@pytest.fixture
-def stranger(minitriton, state):
-    """A second account with a job of its own on the session's node; runs a command there by ssh through the login node."""
-    minitriton("user", "stranger", "--fresh")
-    config = str(state / "ssh_config")
-    known = f"-o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o ProxyCommand='ssh -F {config} -W %h:%p stranger@login'"
-
-    def run(command, node="t037"):
-        argv = f"ssh -F {config} -o BatchMode=yes {known} stranger@{node} {json.dumps(command)}"
-        return subprocess.run(argv, shell=True, capture_output=True, text=True, timeout=60, check=False)
-
-    run.submit = lambda: minitriton(
-        "exec", "login", "runuser", "-u", "stranger", "--", "bash", "-lc", "cd; bsub -q interactive sleep 600; sleep 3"
-    )
-    return run
-
-
 def tunnel():
     return json.loads((TUNNEL / "tunnel.json").read_text())
 
@@ -90,7 +35,7 @@ def supervisor():
     return json.loads(state.read_text()) if state.exists() else {}
 
 
-def eventually(condition, patience=40):
+def eventually(condition, patience=120):
     deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain: {supervisor()}"
@@ -106,15 +51,20 @@ def test_from_nothing_to_a_checked_address_and_a_supervisor(session):
     eventually(lambda: supervisor()["verdict"] == "healthy")
 
 
+@pytest.mark.fault(1)
+@pytest.mark.fault(2)
 @pytest.mark.parametrize(("fault", "limit"), [(signal.SIGKILL, 10), (signal.SIGSTOP, 20)])
-def test_a_killed_or_frozen_ssh_is_replaced_without_anybody(fault, limit):
+def test_a_killed_or_frozen_ssh_is_replaced_without_anybody(fault, limit, back):
     before = tunnel()
     os.kill(before["pid"], fault)
-    assert seconds_until_healthy(URL) <= limit
+    seconds = seconds_until_healthy(URL)
+    back(f"well again, from {fault.name} on,", seconds)
+    assert seconds <= limit
     assert tunnel()["local_port"] == before["local_port"]
     assert tunnel()["pid"] != before["pid"]
 
 
+@pytest.mark.fault(2)
 def test_a_supervisor_that_slept_with_its_machine_goes_on():
     """Both stand still, as after a lid is closed; the tunnel is dead when they wake."""
     pid = supervisor()["pid"]
@@ -126,14 +76,17 @@ def test_a_supervisor_that_slept_with_its_machine_goes_on():
     assert supervisor()["pid"] == pid
 
 
-def test_a_login_node_that_is_away_is_waited_for_and_the_tunnel_comes_back(minitriton):
+@pytest.mark.fault(3)
+def test_a_login_node_that_is_away_is_waited_for_and_the_tunnel_comes_back(minitriton, back):
     """Its sshd refuses, its sessions are gone: no try helps until it is back."""
     minitriton("exec", "login", "sh", "-c", "mv /usr/sbin/sshd /usr/sbin/sshd.away; kill $(ps -o pid= -C sshd)")
     try:
         eventually(lambda: supervisor()["verdict"] == "login-away")
     finally:
         minitriton("exec", "login", "mv", "/usr/sbin/sshd.away", "/usr/sbin/sshd")
-    assert seconds_until_healthy(URL, 90) <= 60
+    seconds = seconds_until_healthy(URL, 90)
+    back("well again, sshd being back,", seconds)
+    assert seconds <= 60
 
 
 def test_a_login_node_that_asks_for_more_ends_the_supervisor_with_the_verdict(minitriton, home, session):
@@ -155,6 +108,7 @@ def test_a_login_node_that_asks_for_more_ends_the_supervisor_with_the_verdict(mi
     assert seconds_until_healthy(URL) <= 10
 
 
+@pytest.mark.fault(37)
 def test_a_connection_opened_by_hand_carries_all_where_a_key_alone_is_refused(minitriton, home, session):
     """scripts/login, as where a second factor is asked: Ansible, the tunnel and its supervisor ride on it, and end with it."""
     login = [str(PROJECT / "scripts/login"), "minitriton"]
@@ -183,6 +137,7 @@ def test_a_connection_opened_by_hand_carries_all_where_a_key_alone_is_refused(mi
 # --- the server and its job
 
 
+@pytest.mark.fault(11)
 def test_a_hung_server_is_not_taken_for_a_frozen_tunnel(said, minitriton):
     before = tunnel()["pid"]
     minitriton("exec", "t037", "kill", "-STOP", str(said()["pid"]))
@@ -195,16 +150,20 @@ def test_a_hung_server_is_not_taken_for_a_frozen_tunnel(said, minitriton):
     eventually(lambda: supervisor()["verdict"] == "healthy")
 
 
-def test_a_hung_server_is_replaced_by_a_new_job_where_somebody_asks_for_it(session, said, minitriton, login):
+@pytest.mark.fault(11)
+def test_a_hung_server_is_replaced_by_a_new_job_where_somebody_asks_for_it(session, said, minitriton, login, back):
     first = said()
     minitriton("exec", "t037", "kill", "-STOP", str(first["pid"]))
+    began = time.monotonic()
     code, words = session("-e", "session_resubmit=true")
     assert code == 0, words
+    back("well again, by a new job,", time.monotonic() - began)
     assert said()["job_id"] != first["job_id"]
     assert login("bjobs -noheader -o jobid").split() == [said()["job_id"]]
     assert "version" in api().json()
 
 
+@pytest.mark.fault(9)
 def test_a_job_that_was_killed_by_someone_is_replaced(session, said, login):
     first = said()["job_id"]
     login(f"bkill {first}; sleep 3")
@@ -214,6 +173,7 @@ def test_a_job_that_was_killed_by_someone_is_replaced(session, said, login):
     assert "version" in api().json()
 
 
+@pytest.mark.fault(29)
 def test_two_runs_at_once_make_one_job(playbook, said, login):
     playbook("playbooks/stop.yml", *CONDA)
     argv = ["ansible-playbook", "-i", "inventory/minitriton", "playbooks/session.yml", "-l", "triton", *CONDA]
@@ -266,6 +226,8 @@ def test_a_second_account_gets_neither_to_the_node_nor_to_anything_of_the_sessio
     assert token not in seen.stdout
 
 
+@pytest.mark.fault(1)
+@pytest.mark.fault(2)
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
 def test_the_supervisor_keeps_a_tunnel_to_a_socket_too(private, fault):
     os.kill(tunnel()["pid"], fault)
@@ -273,6 +235,7 @@ def test_the_supervisor_keeps_a_tunnel_to_a_socket_too(private, fault):
     assert tunnel()["mode"] == "socket"
 
 
+@pytest.mark.fault(11)
 def test_a_hung_server_behind_a_socket_is_told_apart_by_the_tunnels_end(private, session, minitriton, said):
     minitriton("exec", "t037", "kill", "-STOP", str(said()["pid"]))
     try:

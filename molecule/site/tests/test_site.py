@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -84,3 +85,18 @@ def test_an_unknown_host_key_is_refused_with_the_way_to_accept_it(playbook, tmp_
     assert done.returncode != 0
     assert "Host key verification failed" in done.stdout
     assert "StrictHostKeyChecking=ask" in " ".join(done.stdout.split())
+
+
+@pytest.mark.fault(33)
+def test_a_host_key_that_is_not_the_known_one_is_refused_and_explained(playbook, tmp_path):
+    """Somebody else's key is known by the login node's name: as after a new machine, or with one in between."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{tmp_path}/key"], check=True)
+    (tmp_path / "known").write_text(f"login {(tmp_path / 'key.pub').read_text()}")
+    done = playbook(
+        "playbooks/session.yml",
+        "-e",
+        f"ansible_ssh_extra_args='-o UserKnownHostsFile={tmp_path}/known -o ControlPath=none'",
+    )
+    assert done.returncode != 0
+    assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in done.stdout
+    assert "ask the site whether its keys changed" in " ".join(done.stdout.split())

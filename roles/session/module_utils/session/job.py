@@ -5,6 +5,7 @@ Standard library alone: the module and the login node's own command run it.
 """
 
 import inspect
+import math
 import shlex
 import socket
 import time
@@ -276,7 +277,8 @@ def minutes_left(session, job):
     age, walltime = session.record.age(), session.record.data.get("walltime")
     if not job or age is None or not walltime:
         return None
-    return max(0, round(minutes(walltime) - age / 60))
+    # Rounded up: 0 is that of a job which outlived its limit, as one that was suspended does.
+    return max(0, math.ceil(minutes(walltime) - age / 60))
 
 
 def as_seen(session, job):

@@ -65,7 +65,7 @@ VERDICTS = {
     "log-in-again": (
         "person",
         "the login node asks for more than the keys at hand: its open connection is gone.",
-        "log in again with scripts/login.",
+        f"log in again with scripts/login, or unlock your agent (`ssh-add -X`) where a key is enough; then {SESSION}.",
     ),
     "host-key": (
         "person",

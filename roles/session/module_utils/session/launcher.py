@@ -122,6 +122,16 @@ def taking_the_token(stem, prefix):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def mend(path, data):
+    """Writes a file anew that is there and not whole. One that is gone, or has another job's words, is left to those who came since."""
+    with suppress(OSError):
+        try:
+            with open(path) as stream:
+                json.load(stream)
+        except ValueError:
+            write(path, data)
+
+
 def serve(record, mode, stem, prefix):
     """Runs the server until it ends; returns its exit code, or the mode in which to run it anew."""
     shown = certificate(record)
@@ -172,6 +182,7 @@ def serve(record, mode, stem, prefix):
             if now != {key: connection[key] for key in now}:
                 connection.update(now)
                 write(stem + "connection", connection)
+            mend(stem + "connection", connection)
             if os.path.exists(stem + "mode"):
                 with open(stem + "mode") as stream:
                     asked = stream.read().strip()
