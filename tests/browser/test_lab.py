@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from jupyter_browser import free_port
 from jupyter_page import coloured, idle, log_in, open_notebook, run_all, run_cells, run_code, to_the_right, want_no_news
+from local_ports import free_port
 from playwright.sync_api import expect
 from role_play import PROJECT
 

@@ -12,8 +12,9 @@ import subprocess
 import time
 
 import pytest
-from jupyter_browser import PASSWORD, free_port, running
+from jupyter_browser import PASSWORD, running
 from jupyter_page import log_in
+from local_ports import free_port
 from playwright.sync_api import expect
 from role_play import Home
 from tutorial_env import LOCK, run

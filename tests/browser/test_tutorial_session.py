@@ -12,7 +12,8 @@ import time
 import ansible.module_utils
 import pytest
 import requests
-from jupyter_browser import PASSWORD, free_port
+from jupyter_browser import PASSWORD
+from local_ports import free_port
 from role_play import PROJECT, Home
 
 ansible.module_utils.__path__ += [str(PROJECT / "plugins/module_utils"), str(PROJECT / "roles/session/module_utils")]

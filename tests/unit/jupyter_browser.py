@@ -9,18 +9,13 @@ import subprocess
 import time
 
 import requests
+from local_ports import free_port
 
 PASSWORD = "hello-world"
 
 
 def mode(path):
     return oct(path.stat().st_mode & 0o777)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

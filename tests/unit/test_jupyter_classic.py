@@ -8,7 +8,8 @@ import venv
 
 import pytest
 import requests
-from jupyter_browser import PASSWORD, free_port, logged_in, mode, running
+from jupyter_browser import PASSWORD, logged_in, mode, running
+from local_ports import free_port
 from role_play import Home
 
 pytestmark = pytest.mark.full

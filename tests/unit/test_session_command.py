@@ -5,6 +5,7 @@ import socket
 import sys
 
 import pytest
+from local_ports import free_port
 from role_play import Home
 from test_session_job import SCRIPT, SERVER
 
@@ -32,8 +33,7 @@ def slipway(lsf, placed, tmp_path):
     server.write_text(SERVER.format(python=sys.executable))
     server.chmod(0o755)
     settings = json.loads((placed / ".local/share/slipway/settings.json").read_text())
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     submission = settings["submission"] | {
         "script": SCRIPT.format(python=sys.executable, folder=folder),
         "env_prefix": str(tmp_path / "env"),

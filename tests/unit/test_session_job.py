@@ -16,6 +16,7 @@ from ansible.module_utils.session import SessionError, launcher
 from ansible.module_utils.session import held as session_held
 from ansible.module_utils.session import job as session_job
 from ansible.module_utils.session.record import Record
+from local_ports import free_port
 from lsf_cluster import running, until
 
 SCRIPT = """#!/bin/sh
@@ -59,8 +60,7 @@ def caller(lsf, tmp_path, monkeypatch):
     server.chmod(0o755)
     module = module_runner.load("roles/session/library/session_job.py")
     folder = tmp_path / "state"
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
 
     def run(*, check=False, **changes):
         arguments = {

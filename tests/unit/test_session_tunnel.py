@@ -14,6 +14,7 @@ import pytest
 from ansible.module_utils.session import SessionError, supervisor, tunnel
 from ansible.module_utils.session.supervisor import Supervisor
 from ansible.module_utils.session.tunnel import Destination, Tunnel
+from local_ports import free_port
 
 END = {"node": "t037", "port": 8888}
 
@@ -26,9 +27,10 @@ def made(tmp_path, monkeypatch):
 
 @pytest.fixture
 def taken():
-    """A port that another program listens on; it says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
+    """A port that another program listens on; it says nothing. Nobody listens on the next ones."""
+    port = free_port(room=8)
+    with socket.create_server(("127.0.0.1", port)):
+        yield port
 
 
 @pytest.fixture
