@@ -49,7 +49,7 @@ class Lsf:
         watch: called before each try of a command; what it raises ends the question.
     """
 
-    def __init__(self, env, variables, deadline=60, watch=lambda: None):
+    def __init__(self, env, variables, deadline=60, *, watch=lambda: None):
         self.env = {name: value for name, value in env.items() if name not in MISLEADING}
         self.variables = variables
         self.deadline = deadline
