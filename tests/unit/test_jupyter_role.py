@@ -74,6 +74,11 @@ def test_written_once_and_closed_to_others(home):
         "jupyter_server_config.py": "0o400",
     }
     ast.parse(config(home, "jupyter_server_config.py"), feature_version=(3, 7))  # the oldest server's
+    assert home.play(jupyter_allow_origin="*") == 1
+    assert json.loads(config(home))["ServerApp"]["allow_origin"] == "*"
+    assert {mode(path) for path in (home / ".jupyter").glob("jupyter_server_config*")} == {
+        "0o400"
+    }  # and so is the backup
 
 
 def test_what_the_user_has_is_merged_and_a_shadowed_setting_is_named(home):
@@ -214,6 +219,19 @@ def test_an_extension_that_does_not_load_stops_the_run(home):
     assert "no_such_extension" in said
     assert "Every extension in jupyter_server_extensions must load in" in said
     assert not (home / ".jupyter").exists()
+
+
+def test_a_pane_that_the_lab_does_not_show_stops_the_run(home):
+    """The package is there and its server half loads; JupyterLab's own list says that it is switched off."""
+    mine = home / ".jupyter/labconfig/page_config.json"
+    mine.parent.mkdir(parents=True)
+    mine.write_text('{"disabledExtensions": {"dask-labextension": true}}')
+    done = home.ansible()
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert "does not take it for enabled and OK" in said
+    assert "jupyter labextension enable dask-labextension" in said
+    assert [path.name for path in (home / ".jupyter").rglob("*.*")] == ["page_config.json"]
 
 
 def prompted(home, *words):

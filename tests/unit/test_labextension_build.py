@@ -137,7 +137,7 @@ def test_the_job_of_a_killed_run_is_found_and_watched_and_not_doubled(home, env,
     done = home.ansible(conda_env_timeout=4)
     said = " ".join(done.stdout.split())
     assert done.returncode != 0
-    assert f"FAILED - RETRYING: [home]: labextension_job | Wait for job {job}, in seconds at most 4" in said
+    assert f"FAILED - RETRYING: [home]: labextension_job | Wait for job {job} (" in said
     assert f"Job {job} has not ended within 4 s; it is RUN, and goes on." in said
     assert unfinished(lsf) == [job]
 
