@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.conda_env import CondaEnvError
 from ansible.module_utils.conda_env import job as subject
+from ansible.module_utils.lsf import command_job
 from lsf_cluster import until
 
 #: A run of its own, to be killed.
@@ -30,7 +31,7 @@ def job(lsf, tmp_path, monkeypatch):
     """Calls the function as the module does; ``job.left`` and ``job.killed`` are its other ways."""
     for name, value in lsf.env.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(subject, "POLL", 0.2)
+    monkeypatch.setattr(command_job, "POLL", 0.2)
     folder = tmp_path / ".myenv.slipway"
     folder.mkdir()
     plain = {
@@ -188,7 +189,7 @@ def test_a_command_that_takes_too_long_is_ended_with_its_job(job, lsf, tmp_path)
 
 
 def test_a_job_that_can_not_be_ended_at_the_deadline_is_not_gone_on_with(job, lsf, monkeypatch):
-    monkeypatch.setattr(subject.Lsf.__init__, "__defaults__", (2,))
+    monkeypatch.setattr(command_job.Lsf.__init__, "__defaults__", (2,))
     argv = ["sh", "-c", CREATE, "create", "-p", str(job.folder / "2")]
     job.killed(*argv, when=(job.folder / "2/run").exists)
     watch = subject.Job({"folder": str(job.folder), "profile": ""})
@@ -205,7 +206,7 @@ def test_a_job_that_can_not_be_ended_at_the_deadline_is_not_gone_on_with(job, ls
 
 
 def test_a_job_that_lsf_ends_is_told_with_lsfs_report(job, monkeypatch):
-    monkeypatch.setattr(subject, "LATE", 2)
+    monkeypatch.setattr(command_job, "LATE", 2)
     with pytest.raises(CondaEnvError) as error:
         job("sh", "-c", "echo solving >&2; exec sleep 300", queue="brief", walltime="")
     assert "ended before its command did (EXIT, exit code 140, TERM_RUNLIMIT: job killed" in str(error.value)
@@ -233,7 +234,7 @@ def test_a_refusal_has_lsfs_words_and_the_variables_name(job, lsf, options, word
 
 
 def test_lsf_may_be_away_while_the_job_runs(job, lsf, tmp_path, monkeypatch):
-    monkeypatch.setattr(subject.Lsf.__init__, "__defaults__", (2,))
+    monkeypatch.setattr(command_job.Lsf.__init__, "__defaults__", (2,))
     argv = ["sh", "-c", f"touch {tmp_path}/run; sleep 5; echo done"]
     job.killed(*argv, when=(tmp_path / "run").exists)
     watch = subject.Job({"folder": str(job.folder), "profile": ""})

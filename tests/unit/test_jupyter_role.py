@@ -65,14 +65,20 @@ def test_written_once_and_closed_to_others(home):
     assert home.play("--check") == 2
     assert not (home / ".jupyter").exists()
     assert home.play() == 2
-    files = {path: path.read_bytes() for path in home.path.rglob(".jupyter/*")}
+    files = {path: path.read_bytes() for path in (home / ".jupyter").rglob("*.*")}
     assert home.play() == 0
-    assert {path: path.read_bytes() for path in home.path.rglob(".jupyter/*")} == files
+    assert {path: path.read_bytes() for path in (home / ".jupyter").rglob("*.*")} == files
     assert {path.name: mode(path) for path in files} == {
+        "default_setting_overrides.json": "0o600",
         "jupyter_server_config.json": "0o400",
         "jupyter_server_config.py": "0o400",
     }
     ast.parse(config(home, "jupyter_server_config.py"), feature_version=(3, 7))  # the oldest server's
+    assert home.play(jupyter_allow_origin="*") == 1
+    assert json.loads(config(home))["ServerApp"]["allow_origin"] == "*"
+    assert {mode(path) for path in (home / ".jupyter").glob("jupyter_server_config*")} == {
+        "0o400"
+    }  # and so is the backup
 
 
 def test_what_the_user_has_is_merged_and_a_shadowed_setting_is_named(home):
@@ -183,6 +189,29 @@ def scaled(person, url, cluster, lsf):
     return lsf("bjobs", "-noheader", "-r", "-o", "jobid").stdout.split()
 
 
+def test_the_lab_asks_nobody_about_news_and_its_users_choice_wins(env, home):
+    """What JupyterLab's page is told of the setting: its default, what the user chose in the lab, what the user had written as default."""
+    plugin = "@jupyterlab/apputils-extension:notification"
+    chosen = home / f".jupyter/lab/user-settings/{plugin.replace(':', '/')}.jupyterlab-settings"
+
+    def told():
+        with server(env, home, JUPYTER_TOKEN="token") as url:
+            answer = requests.get(f"{url}/lab/api/settings/{plugin}?token=token", timeout=30).json()
+        return answer["schema"]["properties"]["fetchNews"]["default"], answer["settings"].get("fetchNews")
+
+    home.play()
+    assert told() == ("false", None)
+    chosen.parent.mkdir(parents=True)
+    chosen.write_text('{"fetchNews": "true"} // mine')
+    assert home.play() == 0
+    assert told() == ("false", "true")
+    chosen.unlink()
+    written = home / ".jupyter/labconfig/default_setting_overrides.json"
+    written.write_text(json.dumps({plugin: {"fetchNews": "true", "doNotDisturbMode": True}}))
+    assert home.play() == 0
+    assert told() == ("true", None)
+
+
 def test_an_extension_that_does_not_load_stops_the_run(home):
     done = home.ansible(jupyter_server_extensions=["jupyter_server_proxy", "no_such_extension"])
     assert done.returncode != 0
@@ -207,12 +236,17 @@ def test_what_the_environments_owner_has_tried_is_not_tried_again(env, home):
     assert "no_such_extension" in config(home)
 
 
-def test_a_pane_that_the_account_has_disabled_stops_the_run(home):
-    (home / ".jupyter/labconfig").mkdir(parents=True)
-    (home / ".jupyter/labconfig/page_config.json").write_text('{"disabledExtensions": {"dask-labextension": true}}')
+def test_a_pane_that_the_lab_does_not_show_stops_the_run(home):
+    """The package is there and its server half loads; JupyterLab's own list says that it is switched off."""
+    mine = home / ".jupyter/labconfig/page_config.json"
+    mine.parent.mkdir(parents=True)
+    mine.write_text('{"disabledExtensions": {"dask-labextension": true}}')
     done = home.ansible()
-    assert done.returncode == 2
-    assert "does not take it for enabled and OK" in done.stdout
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert "does not take it for enabled and OK" in said
+    assert "jupyter labextension enable dask-labextension" in said
+    assert [path.name for path in (home / ".jupyter").rglob("*.*")] == ["page_config.json"]
 
 
 def prompted(home, *words):
@@ -291,9 +325,14 @@ def test_what_slipway_made_goes_and_what_is_the_users_stays(home):
     certificate = home / "mine.crt"
     certificate.write_text("mine")
     home.play()
-    kept = home / ".config/slipway/jupyter-password"
+    kept, defaults = (
+        home / name
+        for name in (".config/slipway/jupyter-password", ".jupyter/labconfig/default_setting_overrides.json")
+    )
     assert kept.exists()
+    assert defaults.exists()
     remove(home, jupyter_certificate=str(certificate))
+    assert not defaults.exists()
     assert not kept.exists()
     assert json.loads(mine.read_text()) == {"ServerApp": {"certfile": "/mine.crt"}}
     assert not (home / ".jupyter/jupyter_server_config.py").exists()
