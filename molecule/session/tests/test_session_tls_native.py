@@ -22,7 +22,7 @@ FILES = ("jupyter.crt", "jupyter.key")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def site(playbook):
+def site(playbook, host, home):
     """site.yml has run, in place of a session in http. The account is left as it was: with a server in http, and no session."""
     playbook("playbooks/stop.yml", *CONDA)
     done = playbook("site.yml", *TLS)
@@ -31,6 +31,8 @@ def site(playbook):
     playbook("playbooks/stop.yml", *TLS)
     done = playbook("playbooks/onboard.yml", *CONDA)
     assert done.returncode == 0, done.stdout
+    # Of the workers, in the folder where test_session.py wants files alone.
+    host.check_output(f"rm -rf {home}/.local/state/slipway/dask-logs")
 
 
 @pytest.fixture
