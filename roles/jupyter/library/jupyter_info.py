@@ -104,8 +104,8 @@ def own_labextensions(config_dir):
     """What JupyterLab reads besides the environment, on labextensions."""
     config, local = Path(config_dir), Path.home() / ".local"
     patterns = {
-        config: ("labconfig/*", "jupyter_config.*", "jupyter_lab*_config.*"),
-        local: ("share/jupyter/labextensions/*", "etc/jupyter/labconfig/*", "etc/jupyter/jupyter_*config.*"),
+        config: ("labconfig/page_config*", "jupyter_config.*", "jupyter_lab*_config.*"),
+        local: ("share/jupyter/labextensions/*", "etc/jupyter/labconfig/page_config*", "etc/jupyter/jupyter_*config.*"),
     }
     return sorted(str(path) for folder, each in patterns.items() for pattern in each for path in folder.glob(pattern))
 
