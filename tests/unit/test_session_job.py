@@ -476,7 +476,7 @@ def test_a_queue_that_says_nothing_of_interactive_jobs_gets_a_batch_job(job):
 
 @pytest.mark.fault(21)
 @pytest.mark.parametrize("queue", ["interactive", "typed"])
-def test_a_refusal_with_exit_code_0_is_one(job, lsf, typed, queue):
+def test_a_refusal_of_the_sessions_job_with_exit_code_0_is_one(job, lsf, typed, queue):
     lsf.fault("esub", "on")
     refused = job(**(typed if queue == "typed" else {}))
     assert refused["failed"]
