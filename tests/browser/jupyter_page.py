@@ -11,10 +11,9 @@ def log_in(page: Page, address: str, password: str):
     page.click("#login_submit")
 
 
-def want_no_news(page: Page):
-    """Answers JupyterLab 4's question, which it asks once of everybody, whenever it comes up."""
-    question = page.get_by_text("Would you like to get notified about official Jupyter news?")
-    page.add_locator_handler(question, lambda: page.get_by_role("button", name="No", exact=True).click())
+def question_of_news(page: Page) -> Locator:
+    """What JupyterLab 4 asks of everybody who has not answered yet; it stays until somebody does."""
+    return page.get_by_text("Would you like to get notified about official Jupyter news?")
 
 
 def open_notebook(page: Page, url: str, path: str):
@@ -41,6 +40,11 @@ def run_code(page: Page, code: str):
     page.keyboard.type(code)
     page.keyboard.press("Shift+Enter")
     idle(page)
+
+
+def clear_outputs(page: Page):
+    page.get_by_role("menuitem", name="Edit", exact=True).click()
+    page.get_by_role("menuitem", name="Clear Outputs of All Cells", exact=True).click()
 
 
 def run_all(page: Page):

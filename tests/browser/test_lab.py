@@ -12,7 +12,18 @@ import time
 from pathlib import Path
 
 import pytest
-from jupyter_page import coloured, idle, log_in, open_notebook, run_all, run_cells, run_code, to_the_right, want_no_news
+from jupyter_page import (
+    clear_outputs,
+    coloured,
+    idle,
+    log_in,
+    open_notebook,
+    question_of_news,
+    run_all,
+    run_cells,
+    run_code,
+    to_the_right,
+)
 from local_ports import free_port
 from playwright.sync_api import expect
 from role_play import PROJECT
@@ -78,17 +89,17 @@ def site():
 @pytest.fixture
 def page(page):
     page.set_viewport_size({"width": 1280, "height": 800})
-    want_no_news(page)
     return page
 
 
 @pytest.fixture
 def lab(site, page):
-    """A window that has logged in; none of its pages may ask another machine for anything."""
+    """A window that has logged in; none of its pages may ask another machine for anything, nor the user for leave to do so."""
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     log_in(page, f"{site.url}/lab?reset", site.password())
     yield page
+    expect(question_of_news(page)).to_have_count(0)
     assert [url for url in asked if re.match(r"(http|ws)s?:(?!//localhost:)", url)] == []
 
 
@@ -130,6 +141,21 @@ def test_the_dask_pane_finds_the_notebooks_cluster_and_its_task_stream_draws(sit
     said = lab.locator(".jp-OutputArea-output", has_text=", and half the size is ")
     expect(said).to_be_visible(timeout=PATIENCE * 1000)
     picture("lab-dashboard")
+    run_code(lab, "")  # the last cell, which closes the cluster
+
+
+def test_launch_dashboard_connects_the_pane_and_then_opens_plots(site, lab):
+    open_notebook(lab, site.url, "dask-examples/local-cluster.ipynb")
+    clear_outputs(lab)  # a button of an earlier cluster leads nowhere
+    run_cells(lab, "A Dask cluster on this node", 4)
+    launch = lab.get_by_text("Launch dashboard in JupyterLab")
+    launch.click()
+    lab.click("[data-id=dask-dashboard-launcher]")
+    expect(lab.locator(".dask-URLInput input")).to_have_value(re.compile(r"/proxy/[0-9.]+:\d+/status"))
+    expect(lab.get_by_role("button", name="Task Stream")).to_be_enabled()
+    launch.click()
+    stream = lab.frame_locator("iframe[src*=individual-task-stream]").locator("canvas")
+    expect(stream.first).to_be_visible()
     run_code(lab, "")  # the last cell, which closes the cluster
 
 

@@ -4,4 +4,5 @@
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[2] / "molecule/resources/testing"))
+PROJECT = Path(__file__).parents[2]
+sys.path += [str(PROJECT / "molecule/resources/testing"), str(PROJECT / "tests/unit")]
