@@ -119,6 +119,44 @@ while True:
 """
 
 
+#: One whose first start can't be reached, as above, and whose next one is slow.
+SLOW = """#!{python}
+import os, pathlib, sys, time
+first = pathlib.Path({folder!r}, "first")
+if not first.exists():
+    first.touch()
+    os.execv({binaries!r} + "/unreachable", ["jupyter-lab"])
+time.sleep(12)
+os.execv({binaries!r} + "/server", ["jupyter-lab", *sys.argv[1:]])
+"""
+
+
+def test_a_new_job_that_is_slow_to_serve_is_waited_for_and_not_replaced(lsf, tmp_path, monkeypatch):
+    for name, value in lsf.env.items():
+        monkeypatch.setenv(name, value)
+    binaries, folder = tmp_path / "env/bin", tmp_path / "state"
+    binaries.mkdir(parents=True)
+    (binaries / "python").symlink_to(sys.executable)
+    for name, code in {"jupyter-lab": SLOW, "unreachable": UNREACHABLE, "server": SERVER}.items():
+        (binaries / name).write_text(code.format(python=sys.executable, folder=str(folder), binaries=str(binaries)))
+        (binaries / name).chmod(0o755)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    made = Home(tmp_path, "session", target_python=sys.executable, target_user="ada")
+    given = {"target_env": str(tmp_path / "env"), "target_conda_prefix": "/conda", "session_folder": str(folder)}
+    given |= {"session_listen": "127.0.0.1", "session_server_port": port, "session_resubmit": True, "__session_look": 3}
+    given |= {"session_wait": 120}
+    try:
+        before = lsf("bjobs", "-a", "-noheader", "-o", "stat").stdout.split()
+        # There is no login node: the way ends at the tunnel, once the server listens.
+        done = made.ansible(**given, session_ssh_host="127.0.0.1", session_ssh_port=1)
+        jobs = lsf("bjobs", "-a", "-noheader", "-o", "stat").stdout.split()
+    finally:
+        lsf.clear()
+    assert "could not open the tunnel" in " ".join(done.stdout.split()), done.stdout + done.stderr
+    assert jobs[len(before) :] == ["EXIT", "RUN"]
+
+
 def test_a_run_whose_new_job_does_not_serve_either_fails(lsf, tmp_path, monkeypatch):
     for name, value in lsf.env.items():
         monkeypatch.setenv(name, value)
