@@ -122,11 +122,10 @@ class Lsf:
                     if job.description == description and job.meaning != "over":
                         return job.id
             raise
-        raise LsfError(
-            f"LSF refused the job (exit code {code}).",
-            said,
-            f"the refusal names the option; its value comes from the variables {self.variables}*",
-        )
+        remedy = f"the refusal names the option; its value comes from the variables {self.variables}*"
+        if "cannot use the queue" in said:
+            remedy = f"choose another queue ({self.variables}queue), or ask the site for the right to this one"
+        raise LsfError(f"LSF refused the job (exit code {code}).", said, remedy)
 
     def jobs(self, *ids):
         """The user's jobs, finished ones that LSF still remembers included; only those with the given ids if any.
