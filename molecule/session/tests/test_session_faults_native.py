@@ -423,7 +423,8 @@ def test_lsf_that_no_login_shell_brings_is_found_by_the_sites_profile(session, m
     try:
         code, words = session()
         assert code != 0
-        assert "LSF has no b" in words and "set session_lsf_profile to the site's profile.lsf" in words, words
+        assert "your login shell does not put LSF's bsub on PATH" in words, words
+        assert "set session_lsf_profile to the site's profile.lsf" in words
         code, words = session("-e", "session_lsf_profile=/opt/lsf/conf/profile.lsf")
         assert code == 0, words
     finally:
