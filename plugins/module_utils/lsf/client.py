@@ -124,11 +124,10 @@ class Lsf:
             if taken:
                 return taken
             raise
-        raise LsfError(
-            f"LSF refused the job (exit code {code}).",
-            said,
-            f"the refusal names the option; its value comes from the variables {self.variables}*",
-        )
+        remedy = f"the refusal names the option; its value comes from the variables {self.variables}*"
+        if "cannot use the queue" in said:
+            remedy = f"choose another queue ({self.variables}queue), or ask the site for the right to this one"
+        raise LsfError(f"LSF refused the job (exit code {code}).", said, remedy)
 
     def taken(self, description):
         """The id of the job with this description that is not over; empty where there is none, or LSF does not answer."""
