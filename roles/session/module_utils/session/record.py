@@ -153,8 +153,14 @@ class Record:
         lease, here, holder = self.beside("lease"), socket.gethostname(), {}
         for _ in range(2):
             with suppress(FileExistsError):
-                with os.fdopen(os.open(str(lease), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-                    json.dump({"host": here, "pid": os.getpid()}, stream)
+                handle = os.open(str(lease), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                try:
+                    with os.fdopen(handle, "w") as stream:
+                        json.dump({"host": here, "pid": os.getpid()}, stream)
+                except OSError:
+                    # One that says nothing, as in a full home, would keep everybody away.
+                    self._remove(lease)
+                    raise
                 return
             with suppress(FileNotFoundError):
                 holder, made = self._read(lease) or {}, lease.stat().st_mtime
