@@ -471,7 +471,8 @@ def test_scratch_that_is_gone_is_told_by_the_doctor_and_the_session_goes_on(firs
 def test_a_full_home_is_told_and_spares_a_session_that_runs(playbook, session, well, minitriton, host, user, home):
     playbook("playbooks/stop.yml", *CONDA)
     minitriton("user", user, "--home-size", "900M")
-    session()
+    code, words = session()
+    assert code == 0, words
     first = well()
     host.run(f"head -c 2G /dev/zero > {home}/large")
     try:
