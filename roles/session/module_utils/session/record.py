@@ -168,8 +168,14 @@ class Record:
         ours = {"host": here, "pid": os.getpid(), "run": secrets.token_hex(8)}
         for _ in range(2):
             with suppress(FileExistsError):
-                with os.fdopen(os.open(str(lease), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-                    json.dump(ours, stream)
+                handle = os.open(str(lease), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                try:
+                    with os.fdopen(handle, "w") as stream:
+                        json.dump(ours, stream)
+                except OSError:
+                    # One that says nothing, as in a full home, would keep everybody away.
+                    self._remove(lease)
+                    raise
                 self._lease = ours
                 return
             with suppress(FileNotFoundError):
