@@ -62,6 +62,34 @@ def signed(folder, name="localhost"):
     return folder / "own.crt", folder / "own.key"
 
 
+#: As little as `openssl ca` needs, which is the one that dates a certificate.
+AUTHORITY = """\
+[ca]
+default_ca = this
+[this]
+database = index.txt
+serial = serial
+new_certs_dir = .
+policy = any
+default_md = sha256
+[any]
+commonName = supplied
+"""
+
+
+def dated(folder, start, end):
+    """The same, signed by itself, valid between two times such as ``20200101000000Z``."""
+    folder.mkdir()
+    files = {"ca.conf": AUTHORITY, "index.txt": "", "serial": "01", "own.ext": "subjectAltName=DNS:localhost"}
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    request = "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout own.key -out own.csr"
+    sign = f"ca -batch -selfsign -notext -config ca.conf -extfile own.ext -keyfile own.key -startdate {start} -enddate {end}"
+    for arguments in (request, f"{sign} -in own.csr -out own.crt"):
+        subprocess.run(["openssl", *arguments.split()], cwd=folder, capture_output=True, timeout=60, check=True)
+    return folder / "own.crt", folder / "own.key"
+
+
 class Jupyter(BaseHTTPRequestHandler):
     """Answers ``/api`` as a Jupyter server does, and remembers what it was told."""
 

@@ -1,4 +1,4 @@
-"""docs/faults.md is true: the tests that it names for a fault are those that are marked with its number, and some of each class run on every push."""
+"""docs/faults.md is true: it names for each fault the tests that are marked with its number, and some of each class run on every push."""
 
 import ast
 import re

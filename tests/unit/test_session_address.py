@@ -8,7 +8,7 @@ import time
 import pytest
 from ansible.module_utils.session import SessionError, probe
 from ansible.module_utils.session.address import ask, fingerprint
-from certificates import made, serving, signed
+from certificates import dated, made, serving, signed
 
 PATIENCE = 20
 
@@ -82,6 +82,15 @@ def test_a_server_in_http_is_not_the_one_in_https_that_should_be_there(ours):
 
 def test_a_certificate_that_an_authority_has_signed_is_trusted_as_itself(tmp_path):
     own, key = signed(tmp_path / "own")
+    with serving(own, key) as server:
+        assert said(server.server_port, own.read_text()) == "answers"
+        assert probe.Lab(f"https://localhost:{server.server_port}", "secret", certificate=own).api()
+
+
+@pytest.mark.fault(30)
+@pytest.mark.parametrize("years", [(2020, 2021), (2099, 2100)])
+def test_a_clock_that_is_wrong_makes_no_stranger_of_the_server(tmp_path, years):
+    own, key = dated(tmp_path / "own", *(f"{year}0101000000Z" for year in years))
     with serving(own, key) as server:
         assert said(server.server_port, own.read_text()) == "answers"
         assert probe.Lab(f"https://localhost:{server.server_port}", "secret", certificate=own).api()

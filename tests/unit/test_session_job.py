@@ -518,6 +518,20 @@ def test_an_interactive_job_that_was_taken_without_an_answer_is_ours_and_kept(jo
     until(lambda: not held())
 
 
+@pytest.mark.fault(23)
+def test_an_interactive_job_outlives_what_its_log_has_no_room_for(tmp_path):
+    command = ["sh", "-c", f"echo words; sleep 0.5; touch {tmp_path}/lived"]
+    subprocess.run([sys.executable, session_held.holder.__file__, "/dev/full", *command], timeout=30, check=True)
+    assert (tmp_path / "lived").exists()
+
+
+def test_a_remark_in_an_option_is_none_of_bsubs_arguments(tmp_path):
+    log = tmp_path / "job.log"
+    script = f"#BSUB -n 2 # two\n#BSUB -o {tmp_path}//job.log\nexec python launch.py\n"
+    argv = session_held.arguments(script, "ours", log)
+    assert argv == ["bsub", "-Is", "-Jd", "ours", "-n", "2", "python", "launch.py"]
+
+
 def test_an_lsf_without_descriptions_gets_no_interactive_job(tmp_path, monkeypatch):
     """OpenLava would run the description as a command, and nobody could tell the job from the user's own."""
     with running(tmp_path / "cluster", personality="openlava") as lsf:

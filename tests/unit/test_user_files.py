@@ -136,6 +136,17 @@ def test_what_is_not_ours_stays_and_nothing_else_is_written(tmp_path, entry, bef
     assert path.read_text() == (before if stays else "# ours, new\n")
 
 
+def test_a_link_to_another_accounts_file_stays_as_well(tmp_path, entry, monkeypatch):
+    """To /usr/local/bin/slipway, say."""
+    (tmp_path / "shared").write_text("# ours\n")
+    (tmp_path / "slipway").symlink_to(tmp_path / "shared")
+    monkeypatch.setattr(user_files.os, "geteuid", lambda: os.getuid() + 1)
+    result = run(entry("slipway", "text", "# ours, new\n", ours="# ours"))
+    assert result["theirs"] == [str(tmp_path / "slipway")]
+    assert not result["changed"]
+    assert (tmp_path / "shared").read_text() == "# ours\n"
+
+
 def test_directories_are_made_private_and_left_alone(tmp_path):
     (tmp_path / "old").mkdir(mode=0o755)
     result = run(directories=[str(tmp_path / "old"), str(tmp_path / "scratch/ada/tmp")])

@@ -124,10 +124,13 @@ class Lsf:
             if taken:
                 return taken
             raise
-        remedy = f"the refusal names the option; its value comes from the variables {self.variables}*"
-        if "cannot use the queue" in said:
-            remedy = f"choose another queue ({self.variables}queue), or ask the site for the right to this one"
-        raise LsfError(f"LSF refused the job (exit code {code}).", said, remedy)
+        raise LsfError(f"LSF refused the job (exit code {code}).", said, self.way_out(said))
+
+    def way_out(self, refusal):
+        """What to do about bsub's refusal."""
+        if "cannot use the queue" in refusal:
+            return f"choose another queue ({self.variables}queue), or ask the site for the right to this one"
+        return f"the refusal names the option; its value comes from the variables {self.variables}*"
 
     def taken(self, description):
         """The id of the job with this description that is not over; empty where there is none, or LSF does not answer."""

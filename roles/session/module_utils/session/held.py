@@ -31,8 +31,8 @@ def arguments(script, description, output):
     options, command = [], []
     for line in script.splitlines():
         if line.startswith("#BSUB "):
-            words = shlex.split(line[len("#BSUB ") :])
-            options += [] if words == ["-o", str(output)] else words
+            words = shlex.split(line[len("#BSUB ") :], comments=True)
+            options += [] if words[:1] == ["-o"] and Path(words[1]) == Path(output) else words
         elif line and not line.startswith("#"):
             command += shlex.split(line)
     return ["bsub", "-Is", "-Jd", description, *options, *command[command[:1] == ["exec"] :]]
@@ -93,11 +93,7 @@ def _taken(lsf, process, log, description):
         lsf.watch()
         time.sleep(0 if ended else LOOK)
     if ended and not parse.says_cut_off(words):
-        raise LsfError(
-            "LSF refused the interactive job.",
-            words[-500:],
-            "the refusal names the option; its value comes from the variables session_*",
-        )
+        raise LsfError("LSF refused the interactive job.", words[-500:], lsf.way_out(words))
     # It may have been taken all the same, whatever bsub says; then its bsub is what keeps it alive.
     taken = lsf.taken(description)
     if taken:

@@ -9,6 +9,7 @@ import os
 import pty
 import signal
 import sys
+from contextlib import suppress
 
 
 def main(log, argv):
@@ -32,7 +33,8 @@ def main(log, argv):
             said = b""
         if not said:
             break
-        os.write(out, said)
+        with suppress(OSError):  # a full home is no reason to end the job
+            os.write(out, said)
     os.waitpid(child, 0)
 
 

@@ -22,6 +22,8 @@ from .record import Record, write_private
 POLL, LOOK = 2, 0.2
 #: Seconds for a server to take a connection, and to say a word. A busy one is asked again as long as there is patience.
 CONNECT, ANSWER = 5, 10
+#: What a server's address may say for a moment: it is busy, its network is in trouble, its certificate was renewed and is not told yet.
+PASSING = ("silent", "unreachable", "stranger")
 #: Seconds for a server to end and start in another way: a look of its launcher, Jupyter's own end, its start.
 RELISTEN = 60
 
@@ -196,8 +198,8 @@ class SessionJob:
         return job
 
     def _may_pass(self, verdict):
-        """Whether waiting can help: a busy server's silence, or a network's trouble, may be a moment's."""
-        return verdict.rung == "wait" or (verdict.state == "live" and self.evidence.server in ("silent", "unreachable"))
+        """Whether waiting can help."""
+        return verdict.rung == "wait" or (verdict.state == "live" and self.evidence.server in PASSING)
 
     def relisten(self, job, mode):
         """Has the launcher start its server anew, listening by ``mode``. Returns the job as last seen.
@@ -235,7 +237,7 @@ class SessionJob:
 
     def last_words(self):
         """The end of what the server, or LSF, wrote."""
-        for ending in ("server.log", "job.log"):
+        for ending in ("server.log", "job.log", "bsub.log"):
             path = self.record.beside(ending)
             if path.exists() and path.stat().st_size:
                 return path.read_text(errors="replace")[-1500:]

@@ -99,7 +99,7 @@ VERDICTS = {
         "person",
         "who answers at the session's address does not show the session's certificate: it is not its server.",
         f"{SESSION}, which asks the job for its certificate anew; if it says the same, tell nobody there your password, and run "
-        "playbooks/stop.yml first. A certificate of your own (jupyter_certificate) has to be for localhost, and valid still.",
+        "playbooks/stop.yml first. A certificate of your own (jupyter_certificate) has to be for localhost.",
     ),
     "moved": ("lookup", "the server is on another node or port than the tunnel leads to.", f"{SESSION}."),
     "tunnel-frozen": ("tunnel", "the tunnel is frozen: its ssh lives and carries nothing.", f"{SESSION}."),

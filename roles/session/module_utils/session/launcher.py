@@ -80,10 +80,13 @@ def read_all(pattern):
 
 
 def certificate(record):
-    """What the server shows as its own where it speaks https, as PEM; else an empty text. The file may hold its key as well."""
+    """What the server shows as its own where it speaks https, as PEM; else an empty text.
+
+    The first one in its file: what else is there may be its key, and the authorities that signed it.
+    """
     pem = r"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----\n?"
     with suppress(OSError), open(record.get("certificate") or os.devnull, errors="replace") as stream:
-        return "".join(re.findall(pem, stream.read(), re.DOTALL))
+        return "".join(re.findall(pem, stream.read(), re.DOTALL)[:1])
     return ""
 
 
@@ -122,14 +125,19 @@ def taking_the_token(stem, prefix):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def mend(path, data):
-    """Writes a file anew that is there and not whole. One that is gone, or has another job's words, is left to those who came since."""
+def keep_saying(path, words):
+    """Has the file say ``words``, unless it is gone or says another job's: that is left to those who came since.
+
+    What can't be written now, as in a full home, is tried again at the next look.
+    """
     with suppress(OSError):
         try:
             with open(path) as stream:
-                json.load(stream)
-        except ValueError:
-            write(path, data)
+                there = json.load(stream)
+        except ValueError:  # half-written
+            there = {}
+        if there != words and all(there.get(key, words[key]) == words[key] for key in ("nonce", "job_id")):
+            write(path, words)
 
 
 def serve(record, mode, stem, prefix):
@@ -177,12 +185,9 @@ def serve(record, mode, stem, prefix):
     try:
         while server.poll() is None:
             # The server reads its certificate anew for each connection, so that one that is renewed counts at once.
-            shown = certificate(record) or shown
-            now = {"listens": connection["listens"] or listens(connection, address), "certificate": shown}
-            if now != {key: connection[key] for key in now}:
-                connection.update(now)
-                write(stem + "connection", connection)
-            mend(stem + "connection", connection)
+            connection["certificate"] = certificate(record) or shown
+            connection["listens"] = connection["listens"] or listens(connection, address)
+            keep_saying(stem + "connection", connection)
             if os.path.exists(stem + "mode"):
                 with open(stem + "mode") as stream:
                     asked = stream.read().strip()

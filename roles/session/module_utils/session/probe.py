@@ -143,7 +143,7 @@ class Lab:
     def _ask(self, method, path, **options):
         try:
             return self.http.request(method, self.url + path, **options)
-        except requests.RequestException as error:
+        except OSError as error:  # requests' own are, and that of a certificate that is gone
             self._require_its_certificate(error)
             raise SessionError(
                 f"{self.url}{path} does not answer.",
@@ -164,7 +164,7 @@ class Lab:
             raise StrangerError(
                 f"who answers at {self.url} does not show this session's certificate: it is not its server, and was told nothing.",
                 str(error),
-                "run playbooks/stop.yml, then playbooks/session.yml; a certificate of your own has to be for localhost, and valid still",
+                "run playbooks/stop.yml, then playbooks/session.yml; a certificate of your own has to be for localhost",
             ) from error
 
     def _proxied(self, path):
@@ -284,7 +284,7 @@ class Lab:
         with self._client() as client:
             try:
                 yield client
-            except requests.RequestException as error:
+            except OSError as error:
                 raise SessionError(
                     f"{self.url} stopped answering.", str(error), "run playbooks/session.yml again"
                 ) from error

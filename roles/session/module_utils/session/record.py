@@ -9,7 +9,8 @@ Files, all in one folder of mode 0700:
 ``session-NAME.connection``    what the job itself says: nonce, job id, node, port; ours only if nonce and id agree
 ``session-NAME.mode``          asks the launcher to listen in another way
 ``session-NAME.launch.py``     what the job runs
-``session-NAME.lease``         who may change the session now
+``session-NAME.lease``         who may change the session now; ``session-NAME.lock`` says so on one host
+``session-NAME.started``       the job's id, dated when its launcher began
 ``session-NAME.holder.py``     what holds an interactive job on the login node; ``session-NAME.bsub.log`` is what it hears
 ``session-NAME.server.log``    what the Jupyter server says; ``session-NAME.job.log`` is LSF's own report
 =============================  =====================================================================================
@@ -80,7 +81,7 @@ class Record:
         self.renew()
         unsent = self.data.get("nonce") if not self.data.get("job_id") else None
         # What an earlier session said must not be taken for this one's words.
-        for ending in ("connection", "mode", "started", "server.log", "job.log"):
+        for ending in ("connection", "mode", "started", "server.log", "job.log", "bsub.log"):
             self._remove(self.beside(ending))
         write_private(self.beside("token"), secrets.token_hex(24))
         self.data = {"nonce": unsent or secrets.token_hex(8), **facts}
@@ -93,7 +94,9 @@ class Record:
     def note(self, **facts):
         """Adds what was seen without the lock, unless another run has begun a new session or forgotten this one meanwhile."""
         self.data.update(facts)
-        if (self._read(self.path) or {}).get("nonce") == self.data.get("nonce"):
+        now = self._read(self.path) or {}
+        if now.get("nonce") == self.data.get("nonce"):
+            self.data = {**now, **facts}
             self.save()
 
     def said(self):
