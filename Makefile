@@ -1,6 +1,8 @@
 # make demo       a cluster in containers on this machine, and the whole way through site.yml on it
 # make test       lint, unit tests, and every role in ppc64le containers: what CI runs on every push
 # make bench      what conda takes against the tutorial's own commands, and what a session takes; docs/benchmarks*.md keep the result
+# make bench-session  what a session takes, alone
+# make bench-onboard  what a cohort takes against the tutorial's own commands for each user, in docs/benchmarks-onboard.md
 # make newest     the whole way with the newest ansible-core, where a Python 3.12 or newer is at hand
 # make test-all   the full matrices on this machine's own architecture, and the lab and the tutorial's old environment in a browser
 # make screenshots  the pictures of the lab in docs/pictures, taken anew by the browser's tests
@@ -10,7 +12,7 @@ RESULTS := .cache/results
 # What of the unit tests runs; `make unit TIER=` runs all of them.
 TIER := not full
 
-.PHONY: help setup controller demo demo-down test test-all lint unit molecule bench bench-session newest screenshots lock
+.PHONY: help setup controller demo demo-down test test-all lint unit molecule bench bench-session bench-onboard newest screenshots lock
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -50,11 +52,14 @@ molecule: setup
 
 # On a machine that does nothing else meanwhile.
 bench: setup
-	@benchmarks/conda
-	@benchmarks/session
+	@benchmarks/conda; missed=$$?; benchmarks/session && exit $$missed # both, though the first should miss a target
 
 bench-session: setup
 	@benchmarks/session
+
+# Takes hours: 25, 50, 100 and 200 users.
+bench-onboard: setup
+	@benchmarks/onboard
 
 # ansible-core's newest needs a newer Python than Debian 12's. The whole way once with it, on this machine's own architecture.
 newest: setup

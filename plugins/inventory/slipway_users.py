@@ -74,7 +74,9 @@ options:
     type: str
     default: modern
   own_at_once:
-    description: How many environments of users' own are built at once (C(conda_env_throttle)), lest they take the whole login node.
+    description:
+      - How many environments of users' own are looked at or built at once (C(conda_env_throttle)), lest they take the whole login node.
+      - Where a job builds them (C(conda_env_build)), it is eight whatever this says.
     type: int
     default: 2
 author:
@@ -180,7 +182,7 @@ class InventoryModule(BaseInventoryPlugin):
             else:
                 # Not one with a profile of their own, though it be the source's: it may be another than the group's.
                 variables["shared_stand_in"] = not user.profile and not any(
-                    name.startswith("miniconda_") for name in user.overrides
+                    name.startswith(("miniconda_", "jupyter_")) for name in user.overrides
                 )
         else:
             variables["conda_env_throttle"] = self.get_option("own_at_once")

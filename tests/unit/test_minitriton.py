@@ -220,6 +220,18 @@ def test_a_node_is_made_anew_when_what_it_is_made_of_changed(environ):
     assert any("interface_name=ib0" in word for word in argv("t001"))
 
 
+def test_up_heals_the_nodes_that_were_cut_off_and_no_others(environ, monkeypatch):
+    mini, befallen = cluster.Cluster(environ), []
+    mini.state.mkdir(parents=True)
+    monkeypatch.setattr(faults, "befall", lambda podman, container, fault: befallen.append((container, fault)))
+    for host, fault in (("t001", "cut"), ("t002", "cut"), ("t002", "pause"), ("t037", "down")):
+        mini.node(host, fault)
+    befallen.clear()
+    assert mini._heal() is True
+    assert befallen == [(mini.container("t001"), "up")]
+    assert mini._heal() is False
+
+
 def test_the_specification_fits_together():
     spec = yaml.safe_load(cluster.SPEC.read_text())
     services_used = {service for node in spec["hosts"].values() for service in node["services"]}

@@ -106,9 +106,12 @@ def test_what_is_shared_is_used_where_it_will_do(hosts):
 - {name: lee, overrides: {target_conda_prefix: /scratch/lee/miniconda3}}
 - {name: max, overrides: {miniconda_channels: [max]}}
 - {name: ned, overrides: {dask_cores: 8}}
+- {name: pia, overrides: {jupyter_server_extensions: [jupyter_server_proxy]}}
 """
     found = hosts(users, builder="slipway", prefix="/software/miniconda3")
-    assert sorted(found) == [f"lake-{name}" for name in ("ada", "bob", "eve", "kim", "lee", "max", "ned", "slipway")]
+    assert sorted(found) == [
+        f"lake-{name}" for name in ("ada", "bob", "eve", "kim", "lee", "max", "ned", "pia", "slipway")
+    ]
     sharing = {name for name, values in found.items() if values.get("shared_builder") == "lake-slipway"}
     assert sharing == found.keys() - {"lake-lee"}
     own = "{{ target_home }}/.conda/envs/{{ target_env_name }}"

@@ -44,8 +44,15 @@ def test_a_job_that_ends_well_is_in_the_queue_of_notebooks(smoke, lsf):
     assert not list(smoke.home.glob(".slipway-smoke*"))
 
 
-def test_what_a_job_said_is_told(smoke):
-    done = smoke(code=3)
+def test_a_queue_for_interactive_jobs_only_gets_one(smoke, lsf):
+    done = smoke(session_queue="typed")
+    assert done.returncode == 0, done.stdout
+    assert lsf("bjobs", "-a", "-noheader", "-o", "queue:20 stat", "-q", "typed").stdout.split() == ["typed", "DONE"]
+
+
+@pytest.mark.parametrize("queue", ["interactive", "typed"])
+def test_what_a_job_said_is_told(smoke, queue):
+    done = smoke(code=3, session_queue=queue)
     assert done.returncode == 2
     assert "did not end well (exit code 3)" in done.stdout
     assert "it ran as -I -c import jupyterlab" in done.stdout

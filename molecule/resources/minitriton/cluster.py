@@ -74,6 +74,7 @@ class Cluster:
                 with self._lock("minitriton-networks"):  # two clusters that come up at once must not choose the same
                     networks = network.ensure(self.podman, self.prefix, self.label)
                 changed = self._converge(image, channel, lsf_key, networks)
+                changed |= self._heal()
                 address = {host: networks.address("eth0", index) for index, host in enumerate(self.hosts)}
                 self._write_access(address, networks, channel)
                 faults.put(self.podman, self.container("mirror"), faults.words("up", None))
@@ -144,7 +145,13 @@ class Cluster:
     def node(self, host: str, fault: str) -> None:
         self._need_node(host)
         with self._locked():
+            cut = self.state / "cut" / host
+            if fault == "cut":
+                cut.parent.mkdir(exist_ok=True)
+                cut.touch()
             faults.befall(self.podman, self.container(host), fault)
+            if fault != "cut":
+                cut.unlink(missing_ok=True)
             if fault == "up":
                 facts = self.facts()
                 eth0 = network.ensure(self.podman, self.prefix, self.label)
@@ -224,6 +231,15 @@ class Cluster:
             self._remove(host)
             self.podman.run("run", "--detach", "--label", f"slipway.key={key}", *argv)
         return changed
+
+    def _heal(self) -> bool:
+        """Nodes that were cut off run all the while. True for any."""
+        cut = list((self.state / "cut").glob("*"))
+        for mark in cut:
+            if mark.name in self.hosts:
+                faults.befall(self.podman, self.container(mark.name), "up")
+            mark.unlink()
+        return bool(cut)
 
     def _run_argv(self, index, host, node, image, channel, lsf_key, networks) -> list[str]:
         """All that makes this node what it is: the key over it tells whether a container is still the right one."""
