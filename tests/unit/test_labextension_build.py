@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The labextensions' build as a job on the LSF double, by the role: a stand-in says and does what JupyterLab 2 would."""
 
+import importlib.util
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.lsf import command_job
 from lsf_cluster import until
 from role_play import PROJECT, Home
 
@@ -20,7 +25,8 @@ case "$1 $2" in
 "labextension list")
     echo "JupyterLab v2.3.2"
     echo >> listings
-    [ ! -e built ] || sed 's/\\(.*\\)@\\(.*\\)/        \\1 v\\2 enabled OK/' installed ;;
+    [ ! -e installed ] || sed 's/\\(.*\\)@\\(.*\\)/        \\1 v\\2 enabled OK/' installed
+    [ ! -e installed ] || [ -e built ] || echo "Build recommended, please run jupyter lab build:" >&2 ;;
 "labextension install")
     shift 3; printf '%s\\n' "$@" > installed ;;
 "lab build")
@@ -133,6 +139,7 @@ def test_the_job_of_a_killed_run_is_found_and_watched_and_not_doubled(home, env,
     finally:
         signal_group(killed)
     (job,) = unfinished(lsf)
+    assert (env / "installed").exists(), "JupyterLab lists something else by now"
 
     done = home.ansible(conda_env_timeout=4)
     said = " ".join(done.stdout.split())
@@ -207,3 +214,133 @@ def test_a_refusal_has_lsfs_words_and_the_variables_name(home, env, lsf, options
     assert words in " ".join(done.stdout.split())
     assert builds(env) == []
     assert unfinished(lsf) == []
+
+
+def load():
+    place = PROJECT / "roles/dask/library/labextension_build.py"
+    spec = importlib.util.spec_from_file_location("labextension_build", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+subject = load()
+
+
+@pytest.fixture
+def run(lsf, env, monkeypatch):
+    """Starts a run that builds, as the module does, and gives the job as that run knows it."""
+    for name, value in lsf.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(command_job, "POLL", 0.2)
+    monkeypatch.setattr(command_job, "LATE", 2)
+    job = {"name": "labextension_build", "queue": "normal", "project": "", "walltime": "", "profile": ""}
+
+    def start(program, **labextensions):
+        wanted = {"labextensions": labextensions, "environment": {"PATH": "/usr/bin:/bin"}, "job": job}
+        return subject.start(subject.make_folder(env), {"command": ["sh", "-c", program], **wanted})
+
+    start.job = job
+    yield start
+    lsf.clear()
+
+
+def test_of_two_runs_on_one_job_one_gets_what_it_said_and_both_go_on(run, env):
+    one, other = run("echo built"), run("echo built")
+    assert one.asked["nonce"] == other.asked["nonce"]
+    one.watch(time.monotonic() + 60)
+    assert subject.collect(one) == (0, "built\n", "")
+    assert not other.ended
+    other.watch(time.monotonic() + 60)
+    assert other.replaced
+    assert subject.collect(other) is None
+    again = {"prefix": str(env), "nonce": other.asked["nonce"], "patience": 1, "job": run.job}
+    assert subject.look(other.folder, again)["finished"]
+
+
+def test_a_run_whose_job_died_leaves_its_successor_alone(run, lsf):
+    old = run("sleep 300")
+    lsf("bkill", old.asked["id"])
+    lsf.reaches(old.asked["id"], "EXIT")
+    new = run("echo new")
+    assert new.asked["nonce"] != old.asked["nonce"]
+    old.watch(time.monotonic() + 60)
+    assert not new.replaced
+    new.watch(time.monotonic() + 60)
+    assert subject.collect(new) == (0, "new\n", "")
+
+
+def test_a_run_that_sees_its_job_die_says_so_and_forgets_it(run, lsf):
+    job = run("echo webpack >&2; sleep 300")
+    until(lambda: job.read("err"))
+    lsf("bkill", job.asked["id"])
+    with pytest.raises(subject.LsfError, match="ended before its command did"):
+        job.watch(time.monotonic() + 60)
+    assert not job.path("json").exists()
+
+
+def test_a_job_for_other_labextensions_or_one_that_was_to_be_ended_is_not_gone_on_with(run, lsf):
+    first = run("sleep 300", a="1")
+    second = run("sleep 300", a="2")
+    assert unfinished(lsf) == [second.asked["id"]] != [first.asked["id"]]
+    second.asked["spoiled"] = True
+    second.save()
+    third = run("sleep 300", a="2")
+    assert unfinished(lsf) == [third.asked["id"]] != [second.asked["id"]]
+
+
+def test_killed_before_lsfs_answer_came_a_job_that_has_ended_has_no_number_but_a_result(run, env):
+    job = run("exit 0")
+    job.watch(time.monotonic() + 60)
+    asked = json.loads(job.read("json"))
+    del asked["id"]
+    job.path("json").write_text(json.dumps(asked))
+    wanted = {"command": [], "labextensions": {}, "environment": {"PATH": "/usr/bin:/bin"}, "job": run.job}
+    found = subject.look(job.folder, {"prefix": str(env), "nonce": "", "patience": 5, **wanted})
+    assert (found["finished"], found["rc"], found["job_id"]) == (True, 0, "")
+
+
+def test_what_jupyterlab_would_still_build_is_an_error(home, env):
+    (env / "bin/jupyter").write_text(JUPYTER.replace("touch built", "true"))
+    done = home.ansible()
+    assert done.returncode != 0
+    assert "Build recommended" in done.stdout
+    assert "Another run has built there" in " ".join(done.stdout.split())
+
+
+def revisions(env):
+    """Moves the environment behind a link, as role conda_env keeps it; returns where its revisions are."""
+    folder = env.parent / ".env.slipway"
+    folder.mkdir()
+    env.rename(folder / "1")
+    env.symlink_to(".env.slipway/1")
+    return folder
+
+
+def test_a_new_revision_ends_the_build_of_the_one_before(run, env, lsf):
+    folder = revisions(env)
+    old = run("sleep 300")
+    theirs = lsf.submit("-J", "labextension_build", "sleep", "300")
+    shutil.copytree(folder / "1/bin", folder / "2/bin")
+    env.unlink()
+    env.symlink_to(".env.slipway/2")
+    assert subject.end_all(env, run.job, spared=subject.make_folder(env)) == [old.asked["id"]]
+    assert unfinished(lsf) == [theirs]
+    new = run("sleep 300")
+    assert subject.end_all(env, run.job, spared=new.folder) == []
+    assert unfinished(lsf) == [theirs, new.asked["id"]]
+
+
+def test_offboarding_ends_the_build_and_no_other_job(home, env, lsf):
+    (env / "wait").touch()
+    assert home.ansible(conda_env_timeout=2).returncode != 0
+    (ours,) = unfinished(lsf)
+    theirs = lsf.submit("-J", "labextension_build", "sleep", "300")
+    leave = [{"ansible.builtin.include_role": {"name": "dask", "tasks_from": "remove"}}]
+    (home.folder / "play.yml").write_text(json.dumps([{"hosts": "home", "gather_facts": False, "tasks": leave}]))
+    assert home.play("--check") > 0
+    assert unfinished(lsf) == [ours, theirs]
+    assert home.play() > 0
+    assert unfinished(lsf) == [theirs]
+    assert lsf.field(ours, "stat") == "EXIT"
+    assert home.play() == 0

@@ -69,12 +69,16 @@ class CommandJob:
     Attributes:
         word: what its description says besides the nonce.
         variables: how the names of the role's variables for LSF begin, for remedies; ``timeout`` is the one with the deadline.
+        identity: what of a job that is there has to be as asked for, for it to be gone on with.
+        lock: what keeps other runs away; empty where the caller has that for as long as it has the job.
 
     Raises:
         LsfError: LSF's commands are not to be found; of all methods: LSF refused, or the job came to no end.
     """
 
     word, variables, timeout = "command", "", ""
+    identity = "argv", "stdin", "request"
+    lock = contextlib.nullcontext
 
     def __init__(self, job):
         self.folder = Path(job["folder"])
@@ -88,8 +92,9 @@ class CommandJob:
         return self.folder / f"job.{ending}"
 
     def read(self, ending):
-        path = self.path(ending)
-        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        with contextlib.suppress(FileNotFoundError):
+            return self.path(ending).read_text(encoding="utf-8", errors="replace")
+        return ""
 
     def save(self):
         write_atomically(self.path("json"), json.dumps(self.asked), 0o600)
@@ -109,6 +114,11 @@ class CommandJob:
         """Whether the command has come to its end. Listed first, since a shared file system answers for single files from memory."""
         return bool(self.asked) and "job.rc" in os.listdir(self.folder)
 
+    @property
+    def replaced(self):
+        """Whether another run has read what came of the job, or put another one in its place."""
+        return json.loads(self.read("json") or "{}").get("nonce") != self.asked.get("nonce")
+
     def find(self):
         """The job that was asked for, unless it is over or never was."""
         if not self.asked:
@@ -127,7 +137,7 @@ class CommandJob:
             stdin: text for its standard input.
         """
         wanted = {"argv": argv, "stdin": stdin, "request": self.options["request"]}
-        same = {name: self.asked.get(name) for name in wanted} == wanted
+        same = all(self.asked.get(name) == wanted[name] for name in self.identity) and not self.asked.get("spoiled")
         there = None if same and self.ended else self.find()
         if same and (there or self.ended):  # it may have come to its end meanwhile
             if there:
@@ -170,12 +180,15 @@ class CommandJob:
             What LSF last said of the job, or None.
         """
         seen, over = None, 0
-        while not self.ended:
+        while not self.ended and not self.replaced:
             with contextlib.suppress(LsfError):
                 seen = self.lsf.job(self.asked["id"])
                 over = (over or time.monotonic()) if seen is None or seen.meaning == "over" else 0
             if over and time.monotonic() > over + LATE:
-                raise self.died(seen)
+                with self.lock():
+                    if not self.ended and not self.replaced:
+                        raise self.died(seen)
+                break
             if not over and time.monotonic() > deadline:
                 break
             time.sleep(POLL)
@@ -190,6 +203,8 @@ class CommandJob:
     def result(self, deadline):
         """What :meth:`collect` says; a job that has not ended by the deadline is ended."""
         seen = self.watch(deadline)
+        if self.replaced:
+            raise LsfError(f"another run has taken the place of job {self.asked['id']}.", remedy="run again after it")
         if not self.ended:
             raise self.late(seen)
         return self.collect()

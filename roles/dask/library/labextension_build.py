@@ -10,18 +10,28 @@ short_description: Build JupyterLab's labextensions in an LSF job
 description:
   - Runs a command of JupyterLab's as a batch job, and looks at it for a while. The job goes on when a call ends before it does, whether
     by O(patience) or by force.
-  - The job of a run that was killed is found again, if it does the same in the same environment. One that does something else is ended.
+  - The job of a run that was killed is found again, if it is for the same O(labextensions) in the same environment. One that is for others
+    is ended, as is one in an earlier revision of the environment.
   - Two runs on one environment share one job. The one that comes first to its end gets what the command said.
 options:
   prefix:
     description: The environment. The job's files are in C(share/jupyter/lab/slipway-build) there, for the owner alone.
     type: path
     required: true
+  state:
+    description: V(absent) ends the job in the environment, or in another revision of it, if this account has one.
+    type: str
+    choices: [present, absent]
+    default: present
   command:
-    description: The command.
+    description: The command. What it has to do changes while it runs, so it does not tell jobs apart.
     type: list
     elements: str
-    required: true
+    default: []
+  labextensions:
+    description: What the environment is to have in the end.
+    type: dict
+    default: {}
   environment:
     description: Its environment variables, besides those of the connection.
     type: dict
@@ -62,7 +72,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Says that it would be built.
+    description: Says that it would be built, or which job would be ended.
   diff_mode:
     support: none
 notes:
@@ -87,27 +97,32 @@ RETURN = r"""
 finished:
   description: Whether the command has come to its end.
   type: bool
-  returned: success
+  returned: when present
 nonce:
   description: What tells the job from others, for O(nonce).
   type: str
-  returned: success
+  returned: when present
 job_id:
   description: LSF's number of the job.
   type: str
-  returned: success
+  returned: when present
 stat:
   description: Its state in LSF's words, empty where LSF does not say.
   type: str
-  returned: success
+  returned: when present
 reason:
   description: Why it waits, in LSF's words.
   type: str
-  returned: success
+  returned: when present
+ended:
+  description: The numbers of the jobs that were ended.
+  type: list
+  elements: str
+  returned: when absent
 stdout:
   description: What the command wrote.
   type: str
-  returned: when finished
+  returned: when finished, unless another run has had it
 stderr:
   description: What it wrote as warnings and errors.
   type: str
@@ -135,6 +150,8 @@ from ansible.module_utils.lsf.command_job import CommandJob
 BUSY = 180
 #: Seconds for which a result that nobody has read is news. JupyterLab is asked first: what it lacks is not of an older build.
 FRESH = 120
+#: The folder of the job's files.
+PLACE = "share/jupyter/lab/slipway-build"
 #: Where these end, the text of a command's failure is long enough.
 TAIL = 3000
 
@@ -143,11 +160,20 @@ class Build(CommandJob):
     """The one that an environment has."""
 
     word, variables, timeout = "labextension_build", "conda_env_build_", "conda_env_timeout"
+    identity = ("request",)
+
+    def lock(self):
+        return locked(self.folder)
+
+
+def folder_of(prefix):
+    """Where the job's files are: in the environment's real folder, since a new revision of it has to be built anew."""
+    return Path(os.path.realpath(prefix), PLACE)
 
 
 def make_folder(prefix):
-    """The folder of the job's files, in the environment's real one: a new revision of it has to be built anew."""
-    folder = Path(os.path.realpath(prefix), "share/jupyter/lab/slipway-build")
+    """Has the folder of the job's files, and tells it."""
+    folder = folder_of(prefix)
     # JupyterLab's own folder is for all who use the environment, this one is not.
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -184,7 +210,7 @@ def locked(folder):
 def start(folder, params):
     """The job with this command: one that is there, or a new one."""
     env = {**os.environ, **{name: str(value) for name, value in params["environment"].items()}}
-    depends_on = json.dumps(params["environment"], sort_keys=True, default=str)
+    depends_on = json.dumps([params["labextensions"], params["environment"]], sort_keys=True, default=str)
     request = hashlib.sha256(depends_on.encode()).hexdigest()
     with locked(folder):
         build = Build({**params["job"], "folder": str(folder), "request": request})
@@ -193,6 +219,33 @@ def start(folder, params):
             build.forget()
         build.take_up(params["command"], env, "")
     return build
+
+
+def end_all(prefix, job, check=False, spared=None):
+    """Ends this account's jobs in all revisions of an environment, but not the one with the folder ``spared``. Returns their numbers.
+
+    Raises:
+        LsfError: LSF does not answer, or a job can't be ended.
+    """
+    folder, revision = folder_of(prefix), Path(os.path.realpath(prefix))
+    # Role conda_env keeps the revisions of ENV in .ENV.slipway.
+    has_others = revision.parent.name.startswith(".") and revision.parent.suffix == ".slipway"
+    folders = sorted(revision.parent.glob(f"*/{PLACE}")) if has_others else [folder]
+    ended = []
+    for each in folders:
+        # Another account's folder looks empty.
+        if each == spared or not os.path.isfile(each / "job.json"):
+            continue
+        with contextlib.nullcontext() if check else locked(each):
+            build = Build({**job, "folder": str(each), "request": ""})
+            there = build.find()
+            if there:
+                ended.append(there.id)
+            if not check:
+                if there:
+                    build.end(there.id)
+                build.forget()
+    return ended
 
 
 def again(folder, params):
@@ -216,14 +269,16 @@ def look(folder, params):
         LsfError: LSF refused or ended the job, or the command failed.
     """
     deadline = time.monotonic() + params["patience"]
+    if not params["nonce"]:
+        end_all(params["prefix"], params["job"], spared=folder)
     build = again(folder, params) if params["nonce"] else start(folder, params)
     if build is None:
         return {"finished": True, "nonce": params["nonce"], "job_id": "", "stat": "", "reason": ""}
-    facts = {"nonce": build.asked["nonce"], "job_id": build.asked["id"]}
+    facts = {"nonce": build.asked["nonce"], "job_id": build.asked.get("id", "")}
     seen = build.watch(deadline)
     facts.update(stat=seen.stat if seen else "", reason=seen.pend_reason if seen else "")
     if not build.ended:
-        return {**facts, "finished": False}
+        return {**facts, "finished": build.replaced}
     done = collect(build)
     return {**facts, "finished": True, **(dict(zip(("rc", "stdout", "stderr"), done)) if done else {})}
 
@@ -233,7 +288,9 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "prefix": {"type": "path", "required": True},
-            "command": {"type": "list", "elements": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "command": {"type": "list", "elements": "str", "default": []},
+            "labextensions": {"type": "dict", "default": {}},
             "environment": {"type": "dict", "default": {}},
             "job": {
                 "type": "dict",
@@ -248,9 +305,13 @@ def main():
         },
         supports_check_mode=True,
     )
-    if module.check_mode:
+    absent = module.params["state"] == "absent"
+    if module.check_mode and not absent:
         module.exit_json(changed=True, finished=True, nonce="", job_id="", stat="", reason="")
     try:
+        if absent:
+            ended = end_all(module.params["prefix"], module.params["job"], module.check_mode)
+            module.exit_json(changed=bool(ended), ended=ended)
         found = look(make_folder(module.params["prefix"]), module.params)
     except LsfError as error:
         module.fail_json(msg=str(error))
