@@ -9,7 +9,7 @@ from role_play import Home
 
 PROJECT = Path(__file__).parents[2]
 #: What stands for the environment's Python, which is to import what a session needs.
-PYTHON = '#!/bin/sh\necho it ran as "$@"\nexit {code}\n'
+PYTHON = '#!/bin/sh\necho it ran as "$@"\nsleep {seconds}\nexit {code}\n'
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def smoke(lsf, tmp_path):
         tmp_path, "target", target_user="ada", target_env=str(tmp_path / "env"), session_lsf_profile=str(profile)
     )
 
-    def run(*arguments, code=0, **variables):
-        python.write_text(PYTHON.format(code=code))
+    def run(*arguments, code=0, seconds=0, **variables):
+        python.write_text(PYTHON.format(code=code, seconds=seconds))
         python.chmod(0o755)
         (home.folder / "play.yml").write_text((PROJECT / "playbooks/smoke.yml").read_text())
         return home.ansible(*arguments, **variables)
@@ -65,6 +65,13 @@ def test_a_job_that_does_not_start_in_time_is_ended(smoke, lsf):
     assert done.returncode == 2
     assert "It was not done in 3 s, and is ended." in done.stdout
     until(lambda: lsf("bjobs", "-noheader", "-o", "jobid").stdout.split() == [first])
+
+
+def test_an_interactive_job_that_hangs_is_ended(smoke, lsf):
+    done = smoke(session_queue="typed", seconds=300, __smoke_wait=5)
+    assert done.returncode == 2
+    assert "It was not done in 5 s, and is ended." in done.stdout
+    until(lambda: not lsf("bjobs", "-noheader", "-o", "jobid").stdout.strip())
 
 
 def test_a_dry_run_submits_nothing(smoke, lsf):
