@@ -143,7 +143,8 @@ def test_the_job_of_a_killed_run_is_found_and_watched_and_not_doubled(home, env,
     try:
         patiently(lambda: builds(env))
     finally:
-        signal_group(killed)
+        kill_tree(killed.pid)
+        killed.wait()
     (job,) = unfinished(lsf)
     assert (env / "installed").exists(), "JupyterLab lists something else by now"
 
@@ -191,9 +192,12 @@ def patiently(condition):
     raise AssertionError("waited in vain")
 
 
-def signal_group(process):
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def kill_tree(pid):
+    """Ansible's workers have sessions of their own, and what they run would go on looking at the job."""
+    below = [child for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()]
+    os.kill(int(pid), signal.SIGKILL)
+    for child in below:
+        kill_tree(child)
 
 
 def test_a_job_that_waits_is_told_with_lsfs_reason(home, env, lsf):
