@@ -268,14 +268,15 @@ def test_of_two_runs_on_one_job_one_gets_what_it_said_and_both_go_on(run, env):
     assert subject.look(other.folder, again)["finished"]
 
 
-def test_a_run_whose_job_died_leaves_its_successor_alone(run, lsf):
+def test_a_run_whose_job_died_leaves_its_successor_alone(run, lsf, tmp_path):
     old = run("sleep 300")
     lsf("bkill", old.asked["id"])
     lsf.reaches(old.asked["id"], "EXIT")
-    new = run("echo new")
+    new = run(f"while [ ! -e {tmp_path}/go ]; do sleep 0.1; done; echo new")
     assert new.asked["nonce"] != old.asked["nonce"]
     old.watch(time.monotonic() + 60)
-    assert not new.replaced
+    assert json.loads(new.read("json") or "{}").get("nonce") == new.asked["nonce"]
+    (tmp_path / "go").touch()
     new.watch(time.monotonic() + 60)
     assert subject.collect(new) == (0, "new\n", "")
 
