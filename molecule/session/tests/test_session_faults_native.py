@@ -167,7 +167,8 @@ def test_a_neighbour_on_the_local_port_is_left_alone(session, well, playbook):
 
 @pytest.mark.fault(12)
 @pytest.mark.fault(36)
-def test_a_neighbours_server_on_the_port_of_the_node_is_not_taken_for_ours(session, well, neighbour):
+def test_a_neighbours_server_on_the_port_of_the_node_is_not_taken_for_ours(session, well, neighbour, playbook):
+    playbook("playbooks/stop.yml", *CONDA)
     neighbour(8888)
     code, words = session()
     assert code == 0, words
