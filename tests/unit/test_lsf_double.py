@@ -220,6 +220,7 @@ def test_bkill_climbs_the_ladder(lsf):
     traps = f"trap 'echo INT >> {log}' INT; trap 'echo TERM >> {log}' TERM"
     id = lsf.submit(f"{traps}; touch {log}; while :; do sleep 0.1; done")
     until(log.exists)
+    lsf.reaches(id, "RUN")
     begun = time.monotonic()
     lsf("bkill", id)
     lsf.reaches(id, "EXIT")

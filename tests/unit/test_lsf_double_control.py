@@ -21,6 +21,7 @@ def ticks(file) -> int:
 def test_a_stopped_job_stands_still_until_it_is_resumed(lsf):
     file = lsf.home / "ticks"
     id = lsf.submit("while :; do echo >> ticks; sleep 0.05; done")
+    lsf.reaches(id, "RUN")  # the host tells the master a moment after the job has begun
     until(lambda: ticks(file) > 2)
     assert lsf("bstop", id).stdout == f"Job <{id}> is being stopped\n"
     assert lsf.field(id, "stat") == "USUSP"
@@ -73,6 +74,7 @@ def test_what_is_over_or_unknown_can_not_be_stopped(lsf):
 
 def test_a_requeued_job_keeps_its_number(lsf):
     id = lsf.submit("echo $LSB_JOBID >> runs; sleep 60")
+    lsf.reaches(id, "RUN")
     until(lambda: ticks(lsf.home / "runs") == 1)
     assert lsf("brequeue", id).stdout == f"Job <{id}> is being requeued\n"
     until(lambda: ticks(lsf.home / "runs") == 2)
@@ -100,6 +102,7 @@ def test_bkill_of_a_job_whose_host_is_away(tmp_path):
         asked, forced = own.submit("-m", "t001", "sleep 60"), own.submit("-m", "t001", "echo $$ > shell; exec sleep 60")
         until((own.home / "shell").exists)
         own.reaches(asked, "RUN")
+        own.reaches(forced, "RUN")
         own.stop("t001")
         own.reaches(asked, "UNKWN")
         done = own("bkill", asked)

@@ -177,6 +177,7 @@ def test_a_rerunnable_job_on_a_host_believed_lost_runs_once(lsf):
 def test_suspended_by_lsf(lsf):
     id = lsf.submit("while :; do echo >> beats; sleep 0.05; done")
     until((lsf.home / "beats").exists)
+    lsf.reaches(id, "RUN")
     lsf.fault("suspended", "on", f"job={id}")
     lsf.reaches(id, "SSUSP")
     assert lsf("bjobs", "-s", id).stdout.endswith("\n The host load exceeded the following threshold(s): r1m;\n")

@@ -31,6 +31,7 @@ def test_the_classic_server_is_known_by_its_jupyterlab(tmp_path, found, classic)
         ('{"nonce": "a", "job_id": "7", "certificate": "old"}', True),
         ('{"nonce": "a", "jo', True),
         ('{"nonce": "b", "job_id": "8"}', False),
+        ('{"nonce": "a", "job_id": "7", "host": "t001"}', False),
     ],
 )
 def test_a_job_says_anew_what_is_its_own_or_torn_and_nothing_for_another_job(tmp_path, there, said):

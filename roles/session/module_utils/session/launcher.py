@@ -136,7 +136,9 @@ def keep_saying(path, words):
                 there = json.load(stream)
         except ValueError:  # half-written
             there = {}
-        if there != words and all(there.get(key, words[key]) == words[key] for key in ("nonce", "job_id")):
+        # A job that is requeued keeps its id on another host.
+        ours = all(there.get(key) == words.get(key) for key in ("nonce", "job_id", "host", "pid"))
+        if there != words and (ours or not there):
             write(path, words)
 
 
