@@ -80,7 +80,7 @@ def test_no_user_can_read_what_is_anothers(first, minitriton):
             "login",
             "sh",
             "-c",
-            "find /home/t-onboard-* ! -user root -printf '%h/%f %u\\n' | grep -v 'home/\\(t-onboard-[a-z]*\\).* \\1$' || true",
+            "find /home/t-onboard-* ! -user root -printf '%h/%f %u\\n' | grep -v 'home/\\(t-onboard-[a-z0-9]*\\).* \\1$' || true",
         )
         == ""
     )
