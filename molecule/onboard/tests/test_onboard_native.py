@@ -84,7 +84,7 @@ def test_the_whole_of_site_yml_starts_nobodys_session(ready, team, mended, jobs,
     team.environment["SLIPWAY_USERS"] = str(mended)
     done = team.run("ansible-playbook", "-i", SOURCE, PROJECT / "site.yml", "-l", "triton")
     assert done.code == 0, done.said
-    assert all(re.search(rf"minitriton-{name} .*changed=0 .*failed=0", done.said) for name in NAMES), done.said
+    assert all(re.search(rf"minitriton-{name}\b.*changed=0 .*failed=0", done.said) for name in NAMES), done.said
     # The cluster forgets jobs that ended long ago.
     assert set(jobs()) <= set(before)
 
