@@ -114,7 +114,7 @@ import json, pathlib, time
 said = pathlib.Path({folder!r}, "session-jupyter.connection")
 while True:
     if said.exists() and json.loads(said.read_text())["node"] != "255.255.255.255":
-        said.write_text(json.dumps({{**json.loads(said.read_text()), "node": "255.255.255.255"}}))
+        said.write_text(json.dumps({{**json.loads(said.read_text()), "node": "255.255.255.255", "pid": 0}}))
     time.sleep(0.1)
 """
 

@@ -297,8 +297,8 @@ def test_one_failed_connection_is_looked_at_again(job):
     job()
     said = job.folder / "session-jupyter.connection"
     words = said.read_text()
-    # Nobody can connect to a broadcast address.
-    said.write_text(json.dumps({**json.loads(words), "node": "255.255.255.255"}))
+    # Nobody can connect to a broadcast address; with another process's number the launcher does not take it for its own words.
+    said.write_text(json.dumps({**json.loads(words), "node": "255.255.255.255", "pid": 0}))
     assert job(patience=0)["evidence"]["server"] == "unreachable"
     threading.Timer(1, said.write_text, [words]).start()
     assert job()["ready"]
