@@ -106,5 +106,5 @@ def test_a_session_of_before_speaks_http(job, files):
     said = job.folder / "session-jupyter.connection"
     words = {key: value for key, value in json.loads(said.read_text()).items() if key not in ("scheme", "certificate")}
     with serving() as server:
-        said.write_text(json.dumps({**words, "port": server.server_port, "node": "127.0.0.1"}))
+        said.write_text(json.dumps({**words, "port": server.server_port, "node": "127.0.0.1", "pid": 0}))
         assert job(patience=0)["evidence"]["server"] == "answers"
