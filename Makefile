@@ -57,7 +57,7 @@ bench: setup
 bench-session: setup
 	@benchmarks/session
 
-# Takes hours: 25, 50, 100 and 200 users.
+# Takes long: 25, 50, 100 and 200 users.
 bench-onboard: setup
 	@benchmarks/onboard
 

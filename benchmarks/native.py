@@ -25,9 +25,10 @@ def median(rounds):
 
 
 class Native:
-    """The cluster of this name; ``environ`` is for all that is run."""
+    """The cluster of this name; ``environ`` is for all that is run, each within ``deadline`` seconds."""
 
-    def __init__(self, name, **environ):
+    def __init__(self, name, deadline=900, **environ):
+        self.deadline = deadline
         self.state = (
             Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "slipway/minitriton" / name
         )
@@ -39,7 +40,7 @@ class Native:
         """The finished process, all that it said in stdout."""
         return subprocess.run(
             [str(word) for word in argv], cwd=PROJECT, env=self.environ | environ, input=stdin, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=900, check=False,
+            stderr=subprocess.STDOUT, text=True, timeout=self.deadline, check=False,
         )  # fmt: skip
 
     def run(self, *argv, **options):
