@@ -1,6 +1,7 @@
 """What the launcher finds in an environment; how it starts the real servers is seen in tests/browser and molecule/session."""
 
 import json
+import os
 
 import pytest
 from ansible.module_utils.session import launcher
@@ -53,3 +54,17 @@ def test_an_authority_in_the_certificates_file_is_not_shown(tmp_path):
     one = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
     (tmp_path / "chain.crt").write_text(one.format("own") + "key\n" + one.format("authority"))
     assert launcher.certificate({"certificate": str(tmp_path / "chain.crt")}) == one.format("own")
+
+
+def test_the_classic_servers_copy_of_the_token_lies_beside_it_for_its_owner_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/theirs")
+    monkeypatch.setenv("JUPYTER_TOKEN_FILE", "")
+    (tmp_path / "env/lib/python3.7/site-packages/jupyterlab-2.0.0.dist-info").mkdir(parents=True)
+    (tmp_path / "session-jupyter.token").write_text("secret")
+    with launcher.taking_the_token(f"{tmp_path}/session-jupyter.", str(tmp_path / "env")):
+        folder = tmp_path / "session-jupyter.notebook"
+        told = folder / "jupyter_notebook_config.json"
+        assert os.environ["JUPYTER_CONFIG_PATH"] == f"{folder}:/theirs"
+        assert json.loads(told.read_text()) == {"NotebookApp": {"token": "secret"}}
+        assert (folder.stat().st_mode & 0o777, told.stat().st_mode & 0o777) == (0o700, 0o600)
+    assert not folder.exists()

@@ -109,6 +109,15 @@ def test_a_lease_ages_by_the_file_systems_clock(record, monkeypatch):
         pass
 
 
+def test_what_killed_runs_left_goes_with_the_session(record):
+    (record.beside("notebook")).mkdir()
+    for file in (record.beside("notebook") / "jupyter_notebook_config.json", record.beside("lease.12ab34cd")):
+        file.write_text("{}")
+    record.beside("server.log").write_text("words")
+    record.forget()
+    assert [path.name for path in record.folder.iterdir()] == ["session-jupyter.server.log"]
+
+
 @pytest.fixture
 def own_locks(monkeypatch):
     """As on a file system whose locks hold on one host alone."""

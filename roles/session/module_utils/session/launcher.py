@@ -112,7 +112,9 @@ def taking_the_token(stem, prefix):
     if not is_classic(prefix):
         yield
         return
-    folder = tempfile.mkdtemp(prefix="slipway-")  # of mode 0700
+    # Beside the token, whose copy it holds: what is killed leaves it where playbooks/stop.yml looks.
+    folder = stem + "notebook"
+    os.makedirs(folder, mode=0o700, exist_ok=True)
     try:
         with open(stem + "token") as stream:
             token = stream.read()

@@ -9,6 +9,7 @@ Files, all in one folder of mode 0700:
 ``session-NAME.connection``    what the job itself says: nonce, job id, node, port; ours only if nonce and id agree
 ``session-NAME.mode``          asks the launcher to listen in another way
 ``session-NAME.launch.py``     what the job runs
+``session-NAME.notebook``      a folder: the token in the classic server's words, while its job runs
 ``session-NAME.lease``         who may change the session now; ``session-NAME.lock`` says so on one host
 ``session-NAME.started``       the job's id, dated when its launcher began
 ``session-NAME.holder.py``     what holds an interactive job on the login node; ``session-NAME.bsub.log`` is what it hears
@@ -19,6 +20,7 @@ Files, all in one folder of mode 0700:
 import json
 import os
 import secrets
+import shutil
 import socket
 import tempfile
 from contextlib import contextmanager, suppress
@@ -125,6 +127,10 @@ class Record:
         """Removes the record, the token and the connection; the logs stay."""
         self.renew()
         for path in (self.path, *map(self.beside, ("token", "connection", "mode", "started"))):
+            self._remove(path)
+        # What runs that were killed in their midst left: the classic server's copy of the token, a lease set aside.
+        shutil.rmtree(str(self.beside("notebook")), ignore_errors=True)
+        for path in self.folder.glob(self.beside("lease.*").name):
             self._remove(path)
         self.data = {}
 
