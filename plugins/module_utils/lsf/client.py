@@ -132,12 +132,15 @@ class Lsf:
             return f"choose another queue ({self.variables}queue), or ask the site for the right to this one"
         return f"the refusal names the option; its value comes from the variables {self.variables}*"
 
+    def unfinished(self, description):
+        """The user's jobs with this description that are not over: more than one where bsub's answer was lost."""
+        return [job for job in self.jobs() if job.description == description and job.meaning != "over"]
+
     def taken(self, description):
         """The id of the job with this description that is not over; empty where there is none, or LSF does not answer."""
         with contextlib.suppress(LsfError):
-            for job in self.jobs():
-                if job.description == description and job.meaning != "over":
-                    return job.id
+            for job in self.unfinished(description):
+                return job.id
         return ""
 
     def jobs(self, *ids):

@@ -124,9 +124,10 @@ class CommandJob:
         if not self.asked:
             return None
         known = self.lsf.job(self.asked["id"]) if "id" in self.asked else None
+        if known and known.description == self.description:
+            return known if known.meaning != "over" else None
         # bsub's answer may have been lost, with or without the run that waited for it.
-        found = [known] if known and known.description == self.description else self.lsf.jobs()
-        return next((job for job in found if job.description == self.description and job.meaning != "over"), None)
+        return next(iter(self.lsf.unfinished(self.description)), None)
 
     def take_up(self, argv, env, stdin):
         """Finds the job with this command, or ends what is there and submits one.
