@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The labextensions' build as a job on the LSF double, by the role: a stand-in says and does what JupyterLab 2 would."""
 
-import importlib.util
 import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import module_runner
 import pytest
 from ansible.module_utils.lsf import command_job
 from lsf_cluster import until
@@ -126,20 +125,7 @@ def test_a_builds_own_words_are_the_error_and_the_next_run_tries_again(home, env
 
 def test_the_job_of_a_killed_run_is_found_and_watched_and_not_doubled(home, env, lsf):
     (env / "wait").touch()
-    command = [
-        Path(sys.executable).with_name("ansible-playbook"),
-        "-i",
-        home.folder / "hosts.yml",
-        home.folder / "play.yml",
-    ]
-    environment = {
-        "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
-        "ANSIBLE_ROLES_PATH": f"{home.folder}/roles:{PROJECT}/roles",
-        "ANSIBLE_REMOTE_TEMP": str(home.folder / "tmp"),
-    }
-    killed = subprocess.Popen(
-        command, env={**lsf.env, **environment, "HOME": str(home.path)}, cwd=PROJECT, start_new_session=True
-    )
+    killed = subprocess.Popen(home.command, env=home.environment, cwd=PROJECT, start_new_session=True)
     try:
         patiently(lambda: builds(env))
     finally:
@@ -226,15 +212,7 @@ def test_a_refusal_has_lsfs_words_and_the_variables_name(home, env, lsf, options
     assert unfinished(lsf) == []
 
 
-def load():
-    place = PROJECT / "roles/dask/library/labextension_build.py"
-    spec = importlib.util.spec_from_file_location("labextension_build", place)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-subject = load()
+subject = module_runner.load("roles/dask/library/labextension_build.py")
 
 
 @pytest.fixture
@@ -246,9 +224,9 @@ def run(lsf, env, monkeypatch):
     monkeypatch.setattr(command_job, "LATE", 2)
     job = {"name": "labextension_build", "queue": "normal", "project": "", "walltime": "", "profile": ""}
 
-    def start(program, **labextensions):
+    def start(program, prefix=env, **labextensions):
         wanted = {"labextensions": labextensions, "environment": {"PATH": "/usr/bin:/bin"}, "job": job}
-        return subject.start(subject.make_folder(env), {"command": ["sh", "-c", program], **wanted})
+        return subject.start(subject.make_folder(prefix), {"command": ["sh", "-c", program], **wanted})
 
     start.job = job
     yield start
@@ -340,6 +318,15 @@ def test_a_new_revision_ends_the_build_of_the_one_before(run, env, lsf):
     new = run("sleep 300")
     assert subject.end_all(env, run.job, spared=new.folder) == []
     assert unfinished(lsf) == [theirs, new.asked["id"]]
+
+
+def test_the_environment_that_stands_in_for_somebody_elses_is_looked_into_as_well(run, env, lsf):
+    ours = run("sleep 300", prefix=f"{env}-slipway")
+    gone = {"prefix": str(env), "state": "absent", "job": run.job}
+    assert module_runner.run(subject, gone, check=True)["ended"] == [ours.asked["id"]]
+    assert unfinished(lsf) == [ours.asked["id"]]
+    assert module_runner.run(subject, gone)["ended"] == [ours.asked["id"]]
+    assert unfinished(lsf) == []
 
 
 def test_offboarding_ends_the_build_and_no_other_job(home, env, lsf):

@@ -19,7 +19,9 @@ options:
     type: path
     required: true
   state:
-    description: V(absent) ends the job in the environment, or in another revision of it, if this account has one.
+    description: >-
+      V(absent) ends the job in the environment, in another revision of it, or in the one beside it that stands in for somebody else's
+      (C(PREFIX-slipway)), if this account has one.
     type: str
     choices: [present, absent]
     default: present
@@ -310,7 +312,9 @@ def main():
         module.exit_json(changed=True, finished=True, nonce="", job_id="", stat="", reason="")
     try:
         if absent:
-            ended = end_all(module.params["prefix"], module.params["job"], module.check_mode)
+            ended = []
+            for prefix in (module.params["prefix"], module.params["prefix"] + "-slipway"):
+                ended += end_all(prefix, module.params["job"], module.check_mode)
             module.exit_json(changed=bool(ended), ended=ended)
         found = look(make_folder(module.params["prefix"]), module.params)
     except LsfError as error:
