@@ -30,9 +30,14 @@ class Home:
         }
         (folder / "hosts.yml").write_text(json.dumps({"all": {"hosts": {"home": host}}}))
 
-    def ansible(self, *arguments, **variables) -> subprocess.CompletedProcess:
-        command = [Path(sys.executable).with_name("ansible-playbook"), "-i", self.folder / "hosts.yml"]
-        environment = {
+    @property
+    def command(self) -> list:
+        playbook = Path(sys.executable).with_name("ansible-playbook")
+        return [str(playbook), "-i", str(self.folder / "hosts.yml"), str(self.folder / "play.yml")]
+
+    @property
+    def environment(self) -> dict:
+        return {
             **os.environ,
             "HOME": str(self.path),
             "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
@@ -40,10 +45,12 @@ class Home:
             "ANSIBLE_HOME": str(self.folder / "ansible"),
             "ANSIBLE_REMOTE_TEMP": str(self.folder / "tmp"),
         }
+
+    def ansible(self, *arguments, **variables) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [*command, self.folder / "play.yml", *arguments, "-e", json.dumps(variables)],
+            [*self.command, *arguments, "-e", json.dumps(variables)],
             cwd=PROJECT,
-            env=environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=self.deadline,

@@ -4,13 +4,11 @@
 import ast
 import contextlib
 import json
-import os
 import re
 import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import lsf_cluster
 import pexpect
@@ -255,19 +253,8 @@ def test_a_pane_that_the_lab_does_not_show_stops_the_run(home):
 
 def prompted(home, *words):
     """A run that asks; returns all that it said, and its exit code."""
-    command = [
-        Path(sys.executable).with_name("ansible-playbook"),
-        "-i",
-        home.folder / "hosts.yml",
-        home.folder / "play.yml",
-    ]
-    environment = {
-        **os.environ,
-        "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
-        "ANSIBLE_ROLES_PATH": f"{home.folder}/roles:{PROJECT}/roles",
-    }
-    arguments = [*map(str, command[1:]), "-e", "jupyter_password_prompt=true", "-vvv"]
-    child = pexpect.spawn(str(command[0]), arguments, env=environment, cwd=PROJECT, timeout=120, encoding="utf-8")
+    command, *arguments = [*home.command, "-e", "jupyter_password_prompt=true", "-vvv"]
+    child = pexpect.spawn(command, arguments, env=home.environment, cwd=PROJECT, timeout=120, encoding="utf-8")
     said = ""
     for question, word in zip(("not shown", "once more"), words, strict=True):
         child.expect(question)
