@@ -30,6 +30,9 @@ from .client import Lsf, environment
 POLL = 2
 LATE = 90
 
+#: Of a module's option ``job``; plugins/doc_fragments/lsf_job.py says what they are.
+OPTIONS = {key: {"type": "str", "default": ""} for key in ("name", "queue", "project", "walltime", "profile")}
+
 #: What the job runs. The command gets the environment it would have here, but no temporary folder that only the login node has.
 RUNNER = """\
 import json, os, subprocess, sys
@@ -64,7 +67,7 @@ class CommandJob:
 
     Args:
         job: ``folder`` for the files above; ``request``, a digest of all that the command depends on; and the job's ``name``,
-            ``queue``, ``project``, ``walltime`` and the site's ``profile``, of which each but the name may be empty.
+            ``queue``, ``project``, ``walltime`` and the site's ``profile``, of which each may be empty.
 
     Attributes:
         word: what its description says besides the nonce.
@@ -165,7 +168,7 @@ class CommandJob:
     def script(self):
         runner = [sys.executable, "-I", str(self.path("py")), self.asked["nonce"]]
         return SCRIPT.format(
-            name=self.options["name"],
+            name=self.options["name"] or self.word,
             options=self.header,
             log=shlex.quote(str(self.path("log"))),
             runner=shlex.join(runner),

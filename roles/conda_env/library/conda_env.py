@@ -21,6 +21,7 @@ description:
     whomever, changes the digest.
   - An environment that somebody else made is adopted if it has what is asked for, and never changed. Where it lacks something, one
     of this module's is made beside it, with C(-slipway) behind its name.
+extends_documentation_fragment: lsf_job
 options:
   prefix:
     description:
@@ -96,28 +97,6 @@ options:
     description:
       - Run what takes long, the commands that fill a new folder, as a batch job of LSF and not on this host.
       - The job of a run that was killed is found again, and its work taken over.
-    type: dict
-    suboptions:
-      name:
-        description: Name of the job.
-        type: str
-        default: conda_env
-      queue:
-        description: Queue; empty means LSF's default.
-        type: str
-        default: ''
-      project:
-        description: Project to charge.
-        type: str
-        default: ''
-      walltime:
-        description: Limit on its run time, as C(bsub -W) takes it.
-        type: str
-        default: ''
-      profile:
-        description: File to source for the commands of LSF.
-        type: str
-        default: ''
 attributes:
   check_mode:
     description:
@@ -255,9 +234,7 @@ from ansible.module_utils.conda_env.records import Records
 from ansible.module_utils.conda_env.request import Request
 from ansible.module_utils.conda_env.revisions import Revisions, owner_of
 from ansible.module_utils.conda_env.verdict import Verdict, judge
-
-#: What may be said of a job besides its name.
-JOB = ("queue", "project", "walltime", "profile")
+from ansible.module_utils.lsf.command_job import OPTIONS
 
 
 class CondaEnv:
@@ -407,7 +384,7 @@ class CondaEnv:
         from ansible.module_utils.conda_env.job import left_behind  # it needs an LSF
 
         depends_on = "-".join([self.request.digest, before.digest, *self.request.channels]) if job else ""
-        options = {**(job or dict.fromkeys(("name", *JOB), "")), "folder": self.place.folder, "request": depends_on}
+        options = {**(job or dict.fromkeys(OPTIONS, "")), "folder": self.place.folder, "request": depends_on}
         self.conda.job = options if job else None
         return left_behind(options)
 
@@ -498,13 +475,7 @@ def main():
             "imports": {"type": "list", "elements": "str", "default": []},
             "offline": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 1800},
-            "job": {
-                "type": "dict",
-                "options": {
-                    "name": {"type": "str", "default": "conda_env"},
-                    **{key: {"type": "str", "default": ""} for key in JOB},
-                },
-            },
+            "job": {"type": "dict", "options": OPTIONS},
         },
         mutually_exclusive=[("prefix", "name")],
         required_one_of=[("prefix", "name")],

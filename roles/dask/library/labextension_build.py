@@ -13,6 +13,7 @@ description:
   - The job of a run that was killed is found again, if it is for the same O(labextensions) in the same environment. One that is for others
     is ended, as is one in an earlier revision of the environment.
   - Two runs on one environment share one job. The one that comes first to its end gets what the command said.
+extends_documentation_fragment: lsf_job
 options:
   prefix:
     description: The environment. The job's files are in C(share/jupyter/lab/slipway-build) there, for the owner alone.
@@ -40,29 +41,7 @@ options:
     default: {}
   job:
     description: The job.
-    type: dict
     required: true
-    suboptions:
-      name:
-        description: Name of the job.
-        type: str
-        default: labextension_build
-      queue:
-        description: Queue; empty means LSF's default.
-        type: str
-        default: ''
-      project:
-        description: Project to charge.
-        type: str
-        default: ''
-      walltime:
-        description: Limit on its run time, as C(bsub -W) takes it.
-        type: str
-        default: ''
-      profile:
-        description: File to source for the commands of LSF.
-        type: str
-        default: ''
   nonce:
     description: RV(nonce) of an earlier call, to look at that very job; nothing is submitted then.
     type: str
@@ -146,7 +125,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.lsf import LsfError
-from ansible.module_utils.lsf.command_job import CommandJob
+from ansible.module_utils.lsf.command_job import OPTIONS, CommandJob
 
 #: Seconds that another run may look for the job, end and submit it at most: LSF's own deadlines, twice, and the ladder of signals.
 BUSY = 180
@@ -294,14 +273,7 @@ def main():
             "command": {"type": "list", "elements": "str", "default": []},
             "labextensions": {"type": "dict", "default": {}},
             "environment": {"type": "dict", "default": {}},
-            "job": {
-                "type": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "default": "labextension_build"},
-                    **dict.fromkeys(("queue", "project", "walltime", "profile"), text),
-                },
-            },
+            "job": {"type": "dict", "required": True, "options": OPTIONS},
             "nonce": text,
             "patience": {"type": "int", "default": 60},
         },
