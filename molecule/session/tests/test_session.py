@@ -25,11 +25,13 @@ def api(url=URL, **options):
     return requests.get(f"{url}/api", timeout=5, **options)
 
 
-def seconds_until_healthy(url, patience=60):
+def seconds_until_healthy(url, patience=60, **options):
     started = time.monotonic()
     while time.monotonic() - started < patience:
-        with contextlib.suppress(requests.RequestException):
-            if "version" in requests.get(f"{url}/api", timeout=1).json():
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # requests' errors are the first, a page that is no JSON the second
+            if "version" in requests.get(f"{url}/api", timeout=1, **options).json():
                 break
         time.sleep(0.1)
     return time.monotonic() - started

@@ -86,6 +86,20 @@ def job(minitriton, user):
     return lambda: minitriton(*ask).split()
 
 
+@pytest.fixture
+def comes_back(session, job):
+    """Requires that the next run has the session answer, by the job that was there before."""
+    before = job()
+
+    def require():
+        code, words = session()
+        assert code == 0, words
+        assert seconds_until_healthy(URL, SOON) < SOON
+        assert job() == before
+
+    return require
+
+
 # --- the way in
 
 
@@ -96,8 +110,7 @@ def test_a_session_is_there(session, job):
 
 
 @pytest.mark.fault(33)
-def test_another_host_key_is_refused_and_explained(session, sshd, minitriton, job):
-    before = job()
+def test_another_host_key_is_refused_and_explained(session, sshd, minitriton, comes_back):
     minitriton("exec", "login", "sh", "-ec", "rm -f /etc/ssh/other*; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/other")
     sshd("HostKey /etc/ssh/other\n")
     hang_up()
@@ -111,15 +124,12 @@ def test_another_host_key_is_refused_and_explained(session, sshd, minitriton, jo
     assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in words, words
     assert "ask the site whether its keys changed" in words
     sshd("")
-    code, words = session()
-    assert code == 0, words
-    assert seconds_until_healthy(URL, SOON) < SOON
-    assert job() == before
+    comes_back()
 
 
 @pytest.mark.fault(34)
-def test_a_key_that_is_not_there_is_told(session, state, job):
-    before, key = job(), state / "id_ed25519"
+def test_a_key_that_is_not_there_is_told(session, state, comes_back):
+    key = state / "id_ed25519"
     hang_up()
     key.rename(state / "id.away")
     try:
@@ -130,10 +140,7 @@ def test_a_key_that_is_not_there_is_told(session, state, job):
         assert "Permission denied" in words and "see that ansible_user is right, that the key is there" in words, words
     finally:
         (state / "id.away").rename(key)
-    code, words = session()
-    assert code == 0, words
-    assert seconds_until_healthy(URL, SOON) < SOON
-    assert job() == before
+    comes_back()
 
 
 @pytest.fixture
@@ -164,8 +171,7 @@ def agent(state, monkeypatch):
 
 
 @pytest.mark.fault(34)
-def test_an_agent_that_is_locked_is_told_and_serves_again_once_unlocked(session, agent, job):
-    before = job()
+def test_an_agent_that_is_locked_is_told_and_serves_again_once_unlocked(session, agent, comes_back):
     hang_up()
     # One that knows of the agent.
     subprocess.run([str(PROJECT / "scripts/slipway-supervisor"), TUNNEL.name, "--stop"], timeout=60, check=True)
@@ -182,15 +188,12 @@ def test_an_agent_that_is_locked_is_told_and_serves_again_once_unlocked(session,
     assert code != 0
     assert "Permission denied" in words and "`ssh-add -X`" in words, words
     agent("-X")
-    code, words = session()
-    assert code == 0, words
-    assert seconds_until_healthy(URL, SOON) < SOON
-    assert job() == before
+    comes_back()
 
 
 @pytest.mark.fault(32)
 @pytest.mark.fault(37)
-def test_a_second_factor_is_asked_once_and_when_its_connection_is_gone_again(second_factor, session, job):
+def test_a_second_factor_is_asked_once_and_when_its_connection_is_gone_again(second_factor, session, job, comes_back):
     """The account's own log-in carries Ansible, the tunnel and its supervisor; no try of theirs is ever a log-in of its own."""
     before = job()
     hang_up()
@@ -227,10 +230,7 @@ def test_a_second_factor_is_asked_once_and_when_its_connection_is_gone_again(sec
     assert "log in again with scripts/login" in words, words
     code, words = log_in(PASSWORD)
     assert code == 0, words
-    code, words = session()
-    assert code == 0, words
-    assert seconds_until_healthy(URL, SOON) < SOON
-    assert job() == before
+    comes_back()
     hang_up()
 
 

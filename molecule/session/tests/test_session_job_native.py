@@ -14,25 +14,15 @@ from pathlib import Path
 import pytest
 from minitriton_fixtures import PROJECT
 from test_session import CONDA, SHARED, TUNNEL, URL, api
+from test_session_native import eventually
 
 #: Seconds that anything here may take on a busy machine.
 PATIENCE = 300
 
 
 @pytest.fixture
-def folder(home):
-    return f"{home}/.local/state/slipway"
-
-
-@pytest.fixture
-def fault(minitriton):
-    """A fault switch of the LSF double."""
-
-    def switch(*arguments):
-        minitriton("exec", "mgmt", "/opt/lsf/etc/lsfd", "fault", *arguments)
-
-    yield switch
-    switch("off")
+def given():
+    return SHARED
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,24 +37,6 @@ def nothing(fault, login, folder):
     """Each test begins without a job and a record. The account is the scenario's own."""
     login(f"bkill 0 > /dev/null 2>&1; rm -f {folder}/session-*")
     eventually(lambda: "No unfinished job found" in login("bjobs 2>&1 || true"))
-
-
-def eventually(condition, patience=PATIENCE):
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.5)
-
-
-@pytest.fixture
-def session(playbook):
-    """Runs session.yml; returns its code and its words as one line, since Ansible wraps them."""
-
-    def run(*arguments):
-        done = playbook("playbooks/session.yml", *SHARED, *arguments)
-        return done.returncode, " ".join(done.stdout.split())
-
-    return run
 
 
 class Run:

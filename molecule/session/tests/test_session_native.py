@@ -35,7 +35,7 @@ def supervisor():
     return json.loads(state.read_text()) if state.exists() else {}
 
 
-def eventually(condition, patience=120):
+def eventually(condition, patience=300):
     deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain: {supervisor()}"

@@ -3,21 +3,20 @@
 Needs many runs of the playbook. Later tests go on from where earlier ones ended.
 """
 
-import contextlib
 import json
 import os
 import signal
-import time
 
 import pytest
 import requests
 from minitriton_fixtures import PROJECT
-from test_session import CONDA, TUNNEL
+from test_session import CONDA, TUNNEL, api, seconds_until_healthy
 from test_session_native import eventually, supervisor, tunnel
 
 URL = f"https://localhost:{os.environ['MINITRITON_LOCAL_PORT']}"
 TLS = (*CONDA, "-e", "jupyter_tls=true")
 CERTIFICATE = TUNNEL / "certificate.pem"
+TRUSTING = {"verify": str(CERTIFICATE)}
 FILES = ("jupyter.crt", "jupyter.key")
 
 
@@ -36,14 +35,8 @@ def site(playbook, host, home):
 
 
 @pytest.fixture
-def session(playbook):
-    """Runs session.yml; returns its code and its words as one line, since Ansible wraps them."""
-
-    def run(*arguments):
-        done = playbook("playbooks/session.yml", *TLS, *arguments)
-        return done.returncode, " ".join(done.stdout.split())
-
-    return run
+def given():
+    return TLS
 
 
 @pytest.fixture
@@ -61,22 +54,6 @@ def launcher(host, home, minitriton):
     return lambda number: minitriton("exec", "t037", "kill", f"-{number}", pid)
 
 
-def api(**options):
-    with requests.Session() as client:
-        client.trust_env = False
-        return client.get(f"{URL}/api", timeout=10, **{"verify": str(CERTIFICATE), **options})
-
-
-def seconds_until_healthy(patience=120):
-    started = time.monotonic()
-    while time.monotonic() - started < patience:
-        with contextlib.suppress(requests.RequestException, OSError):
-            if "version" in api().json():
-                break
-        time.sleep(0.1)
-    return time.monotonic() - started
-
-
 def test_site_yml_ends_at_an_address_in_https_and_tells_the_fingerprint(site, shown):
     assert f"JupyterLab: {URL}" in site
     assert shown in site
@@ -84,10 +61,10 @@ def test_site_yml_ends_at_an_address_in_https_and_tells_the_fingerprint(site, sh
 
 
 def test_a_browser_gets_in_by_the_certificate_on_this_machine_and_by_no_authority():
-    assert "version" in api().json()
+    assert "version" in api(URL, **TRUSTING).json()
     assert CERTIFICATE.stat().st_mode & 0o777 == 0o600
     with pytest.raises(requests.exceptions.SSLError):
-        api(verify=True)
+        api(URL, verify=True)
     with pytest.raises(requests.ConnectionError):
         requests.get(URL.replace("https", "http"), timeout=10)
 
@@ -116,10 +93,10 @@ def test_status_and_the_login_nodes_own_command_have_the_address(playbook, login
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
 def test_the_supervisor_replaces_a_killed_or_frozen_tunnel(fault):
-    eventually(lambda: supervisor()["verdict"] == "healthy", 120)
+    eventually(lambda: supervisor()["verdict"] == "healthy")
     before = tunnel()
     os.kill(before["pid"], fault)
-    assert seconds_until_healthy() <= 40
+    assert seconds_until_healthy(URL, 120, **TRUSTING) <= 40
     assert tunnel()["pid"] != before["pid"]
     assert tunnel()["local_port"] == before["local_port"]
 
@@ -135,9 +112,9 @@ def test_another_certificate_at_the_address_is_refused_until_the_job_says_that_i
     launcher("STOP")
     try:
         host.check_output(" && ".join(f"mv {work}/{name} {folder}/{name}" for name in FILES))
-        eventually(lambda: supervisor()["verdict"] == "stranger", 120)
+        eventually(lambda: supervisor()["verdict"] == "stranger")
         with pytest.raises(requests.exceptions.SSLError):
-            api()
+            api(URL, **TRUSTING)
         code, words = session()
         assert code != 0
         assert "does not show the session's certificate: it is not its server" in words
@@ -151,12 +128,12 @@ def test_another_certificate_at_the_address_is_refused_until_the_job_says_that_i
     # It is the account's own: from now on the job says so.
     new = host.check_output(f"cat {folder}/jupyter.crt")
     said = f"{home}/.local/state/slipway/session-jupyter.connection"
-    eventually(lambda: json.loads(host.check_output(f"cat {said}"))["certificate"].strip() == new.strip(), 120)
+    eventually(lambda: json.loads(host.check_output(f"cat {said}"))["certificate"].strip() == new.strip())
     code, words = session()
     assert code == 0, words
     assert shown not in words
-    assert "version" in api().json()
-    eventually(lambda: supervisor()["verdict"] == "healthy", 120)
+    assert "version" in api(URL, **TRUSTING).json()
+    eventually(lambda: supervisor()["verdict"] == "healthy")
 
 
 def test_https_goes_through_a_unix_socket_as_well(playbook, session):
@@ -165,4 +142,4 @@ def test_https_goes_through_a_unix_socket_as_well(playbook, session):
     code, words = session("-e", "session_tunnel_mode=auto")
     assert code == 0, words
     assert tunnel()["mode"] == "socket"
-    assert "version" in api().json()
+    assert "version" in api(URL, **TRUSTING).json()
