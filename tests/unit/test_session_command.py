@@ -131,48 +131,55 @@ os.execv({binaries!r} + "/server", ["jupyter-lab", *sys.argv[1:]])
 """
 
 
-def test_a_new_job_that_is_slow_to_serve_is_waited_for_and_not_replaced(lsf, tmp_path, monkeypatch):
+@pytest.fixture
+def run(lsf, tmp_path, monkeypatch):
+    """Plays role session where ``programs`` stand for the environment's; returns what was said, and the states of the jobs it made."""
     for name, value in lsf.env.items():
         monkeypatch.setenv(name, value)
     binaries, folder = tmp_path / "env/bin", tmp_path / "state"
     binaries.mkdir(parents=True)
     (binaries / "python").symlink_to(sys.executable)
-    for name, code in {"jupyter-lab": SLOW, "unreachable": UNREACHABLE, "server": SERVER}.items():
-        (binaries / name).write_text(code.format(python=sys.executable, folder=str(folder), binaries=str(binaries)))
-        (binaries / name).chmod(0o755)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    made = Home(tmp_path, "session", target_python=sys.executable, target_user="ada")
+    home = Home(tmp_path, "session", target_python=sys.executable, target_user="ada")
     given = {"target_env": str(tmp_path / "env"), "target_conda_prefix": "/conda", "session_folder": str(folder)}
-    given |= {"session_listen": "127.0.0.1", "session_server_port": port, "session_resubmit": True, "__session_look": 3}
-    given |= {"session_wait": 120}
-    try:
-        before = lsf("bjobs", "-a", "-noheader", "-o", "stat").stdout.split()
-        # There is no login node: the way ends at the tunnel, once the server listens.
-        done = made.ansible(**given, session_ssh_host="127.0.0.1", session_ssh_port=1)
-        jobs = lsf("bjobs", "-a", "-noheader", "-o", "stat").stdout.split()
-    finally:
-        lsf.clear()
-    assert "could not open the tunnel" in " ".join(done.stdout.split()), done.stdout + done.stderr
-    assert jobs[len(before) :] == ["EXIT", "RUN"]
+
+    def states():
+        return lsf("bjobs", "-a", "-noheader", "-o", "stat").stdout.split()
+
+    def play(programs, **variables):
+        for name, code in programs.items():
+            (binaries / name).write_text(code.format(python=sys.executable, folder=str(folder), binaries=str(binaries)))
+            (binaries / name).chmod(0o755)
+        before = states()
+        done = home.ansible(**given, session_resubmit=True, __session_look=3, **variables)
+        assert done.returncode != 0, done.stdout
+        return " ".join(done.stdout.split()), states()[len(before) :]
+
+    yield play
+    lsf.clear()
 
 
-def test_a_run_whose_new_job_does_not_serve_either_fails(lsf, tmp_path, monkeypatch):
-    for name, value in lsf.env.items():
-        monkeypatch.setenv(name, value)
-    binaries, folder = tmp_path / "env/bin", tmp_path / "state"
-    binaries.mkdir(parents=True)
-    (binaries / "python").symlink_to(sys.executable)
-    (binaries / "jupyter-lab").write_text(UNREACHABLE.format(python=sys.executable, folder=str(folder)))
-    (binaries / "jupyter-lab").chmod(0o755)
-    made = Home(tmp_path, "session", target_python=sys.executable, target_user="ada")
-    given = {"target_env": str(tmp_path / "env"), "target_conda_prefix": "/conda", "session_folder": str(folder)}
-    try:
-        done = made.ansible(**given, session_resubmit=True, __session_look=3, session_ssh_host="login.example.edu")
-        jobs = lsf("bjobs", "-a", "-noheader", "-o", "stat").stdout.split()
-    finally:
-        lsf.clear()
-    said = " ".join(done.stdout.split())
-    assert done.returncode != 0, done.stdout
-    assert "the new one, does not serve either: the job's host is lost" in said, done.stdout + done.stderr
-    assert jobs[-2:] == ["EXIT", "RUN"]
+def test_a_new_job_that_is_slow_to_serve_is_waited_for_and_not_replaced(run):
+    # There is no login node: the way ends at the tunnel, once the server listens.
+    said, jobs = run(
+        {"jupyter-lab": SLOW, "unreachable": UNREACHABLE, "server": SERVER},
+        session_ssh_host="127.0.0.1",
+        session_ssh_port=1,
+        session_listen="127.0.0.1",
+        session_server_port=free_port(),
+        session_wait=120,
+    )
+    assert "could not open the tunnel" in said, said
+    assert jobs == ["EXIT", "RUN"]
+
+
+def test_a_run_whose_new_job_does_not_serve_either_fails(run):
+    said, jobs = run({"jupyter-lab": UNREACHABLE}, session_ssh_host="login.example.edu")
+    assert "the new one, does not serve either: the job's host is lost" in said, said
+    assert jobs == ["EXIT", "RUN"]
+
+
+def test_a_text_that_says_false_is_false(tmp_path):
+    """As of `-e session_enabled=false`."""
+    home = Home(tmp_path, "session", target_python=sys.executable, target_user="ada", target_env="/env")
+    assert home.play("-e", "session_enabled=false") == 0
+    assert not (home / ".local").exists()

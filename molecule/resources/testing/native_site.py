@@ -18,7 +18,7 @@ os.environ.setdefault("MINITRITON_NAME", "test")
 os.environ.setdefault("MINITRITON_LOCAL_PORT", "8893")
 ansible.module_utils.__path__ += [str(PROJECT / "plugins/module_utils"), str(PROJECT / "roles/session/module_utils")]
 
-from ansible.module_utils.session.probe import Lab  # noqa: E402
+from ansible.module_utils.session.probe import Lab  # noqa: E402 (found on the path above)
 
 pytest_plugins = ["minitriton_fixtures"]
 

@@ -40,7 +40,7 @@ class Openlava(Lsf10):
              [jobId | "jobId[idxList]" ...]""",
         "bkill": """Usage: bkill [-h] [-V] [-l] [-m host_name] [-q queue_name] [-g job_group]
                [-u user_name | -u all] [0] [-r | -s sigval] [-J job_name] 
-               [jobId | "jobId[index_list]"]...""",  # noqa: W291
+               [jobId | "jobId[index_list]"]...""",  # noqa: W291 (blanks at a line's end are the original's)
         "bqueues": """: bqueues [-h] [-V] [-w | -l] [-m host_name | -m cluster_name]
  [-u user_name] [queue_name ...]""",
     }

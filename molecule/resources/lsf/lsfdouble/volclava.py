@@ -28,14 +28,14 @@ class Volclava(Lsf10):
 \t\t[-sp job_priority]
 \t\t[-pack job_submission_file]
 \t\t[-a additional_esub_information]
-\t\tcommand [argument ...]""",  # noqa: W291
+\t\tcommand [argument ...]""",  # noqa: W291 (blanks at a line's end are the original's)
         "bjobs": """Usage: bjobs [-h] [-V] [-w |-l |-UF] [-a] [-d] [-p] [-s] [-r] [-o] [-json] [-A]
              [-m host_name] [-q queue_name] [-u user_name | -u all]
              [-P project_name] [-N host_spec]
              [-J name_spec] [jobId | "jobId[idxList]" ...]""",
         "bkill": """Usage: bkill [-h] [-V] [-l] [-m host_name] [-q queue_name]
                [-u user_name | -u all] [0] [-r | -s sigval] [-J job_name] 
-               [jobId | "jobId[index_list]"]...""",  # noqa: W291
+               [jobId | "jobId[index_list]"]...""",  # noqa: W291 (blanks at a line's end are the original's)
         "bqueues": """Usage: bqueues [-h] [-V] [-w | -l | -r] [-m host_name | -m cluster_name]
  [-u user_name] [queue_name ...]""",
     }
