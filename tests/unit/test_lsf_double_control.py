@@ -91,6 +91,8 @@ def test_killing_by_name_speaks_of_finished_jobs_too(lsf):
     done = lsf("bkill", "-J", "twin")
     assert done.stdout == f"Job <{second}> is being terminated\nJob <{first}> is being terminated\n"
     assert (done.stderr, done.returncode) == (f"Job <{over}>: Job has already finished\n", 255)
+    for killed in (first, second):
+        lsf.reaches(killed, "EXIT")  # the next names would find them, too
     assert lsf("bkill", "-J", "tw").stderr == "Job <tw> is not found\n"
     other, here = lsf.submit("-J", "twins", "sleep 60"), lsf.submit("-q", "batchonly", "-J", "twins", "sleep 60")
     assert lsf("bkill", "-J", "twin*", "-q", "batchonly", "0").stdout == f"Job <{here}> is being terminated\n"

@@ -142,9 +142,9 @@ def test_a_host_believed_lost(lsf):
     lsf.reaches(id, "RUN")
     lsf.fault("unknown", "on", "host=t002")
     assert lsf.field(id, "stat") == "UNKWN" and "t002               unavail" in lsf("bhosts").stdout
+    until(lambda: "Unknown; unable to reach the execution host;" in lsf("bhist", "-l", "-UF", id).stdout)
     lsf.fault("unknown", "off")
     assert lsf.field(id, "stat") == "RUN"
-    until(lambda: "Unknown; unable to reach the execution host;" in lsf("bhist", "-l", "-UF", id).stdout)
 
 
 def test_a_job_killed_on_a_host_believed_lost_ends_when_the_host_is_back(lsf):
