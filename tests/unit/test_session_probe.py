@@ -1,10 +1,11 @@
 """What a playbook is told of a session's checks. The server and ssh are as small as they can be; molecule/session has the real ones."""
 
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import module_runner
 import pytest
+from module_runner import run_action
 
 TOKEN = "a-token"
 
@@ -27,19 +28,18 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def probe(tmp_path, monkeypatch):
-    """Calls the module; ssh runs its last word here."""
+    """Calls the action; ssh runs its last word here."""
     ssh = tmp_path / "ssh"
     ssh.write_text('#!/bin/sh\nfor word; do :; done\nexec sh -c "$word"\n')
     ssh.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     (tmp_path / "token").write_text(TOKEN)
-    module = module_runner.load("roles/session/library/session_probe.py")
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
         arguments = {"name": "site-jupyter", "host": "login", "url": url, "token_file": str(tmp_path / "token")}
-        yield lambda **changes: module_runner.run(module, {**arguments, "server_patience": 0, **changes})
+        yield lambda **changes: run_action("session_probe", {**arguments, "server_patience": 0, **changes})
         server.shutdown()
 
 

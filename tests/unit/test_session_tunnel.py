@@ -213,12 +213,12 @@ def test_what_ends_a_supervisor_unexpectedly_is_in_its_log(made):
 
 
 def test_a_node_that_forwards_nothing_is_told_and_leaves_no_tunnel(made, closing):
-    module = module_runner.load("roles/session/library/session_tunnel.py")
+    action = module_runner.load("roles/session/action_plugins/session_tunnel.py")
     remember(made)
     made.log.write_text("channel 2: open failed: administratively prohibited: open failed")
     with pytest.raises(
         SessionError, match=r"mode jump(?s:.*)administratively prohibited(?s:.*)session_tunnel_mode to login"
     ):
-        module.require_an_end(made, {"local_port": closing, "node": "t037", "mode": "jump"})
+        action.require_an_end(made, {"local_port": closing, "node": "t037", "mode": "jump"})
     assert made.recorded() == {}
-    module.require_an_end(made, {"local_port": closing, "node": "t037", "mode": "login"})
+    action.require_an_end(made, {"local_port": closing, "node": "t037", "mode": "login"})

@@ -8,7 +8,7 @@ module: session_probe
 short_description: Asks a session what a browser would ask
 version_added: "0.1.0"
 description:
-  - Runs on the controller, so delegate it to localhost with C(become) off.
+  - Works on the controller, whatever the host (an action plugin).
   - Never fails on what it finds. It returns a verdict, and the playbook decides. The first check that does not pass is the last.
   - The session's token and the password are read through the tunnel's connection; they are in no variable or result.
   - A server that speaks https hears them only once it has shown that the certificate that M(session_tunnel) keeps is its own.
@@ -77,8 +77,6 @@ EXAMPLES = r"""
     url: http://localhost:8890
     token_file: /home/ada/.local/state/slipway/session-jupyter.token
     checks: [api, login]
-  delegate_to: localhost
-  become: false
 """
 
 RETURN = r"""
@@ -103,81 +101,3 @@ activity:
   returned: always
   sample: {kernels: [{name: python3, state: idle, notebook: a.ipynb, last_activity: "2026-11-25T12:00:00Z"}], dashboards: []}
 """
-
-import time
-import traceback
-
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.session import SessionError
-from ansible.module_utils.session.tunnel import Destination, Tunnel
-
-try:
-    from ansible.module_utils.session import probe
-
-    IMPORT_ERROR = None
-except ImportError:
-    IMPORT_ERROR = traceback.format_exc()
-
-
-def reached(tunnel, params):
-    """The server, once it answers: nothing of one that is still starting can be judged."""
-    token = tunnel.read_remote(params["token_file"])
-    lab = probe.Lab(params["url"], token, params["patience"], tunnel.certificate_file)
-    probe.wait_for_api(lab, params["server_patience"])
-    return lab
-
-
-def answer(lab, check, tunnel, params):
-    if check == "password":
-        return lab.password(params["password"] or tunnel.read_remote(params["password_file"]))
-    return getattr(lab, check)()
-
-
-def run(params):
-    """Each check's result, the last one's being the first that did not pass; and what runs in the server, if that was asked."""
-    tunnel = Tunnel(params["name"], Destination(params["host"], arguments=params["arguments"]))
-    lab, asked, activity = None, [], {}
-    for check in params["checks"]:
-        started = time.monotonic()
-        try:
-            lab = lab or reached(tunnel, params)
-            healthy, said = True, answer(lab, check, tunnel, params)
-        except SessionError as error:
-            healthy, said = False, f"check {check}: {error}"
-        if isinstance(said, dict):
-            activity, said = said, f"{len(said['kernels'])} kernels, {len(said['dashboards'])} dashboards"
-        asked.append({"check": check, "healthy": healthy, "msg": said, "seconds": round(time.monotonic() - started, 1)})
-        if not healthy:
-            break
-    return asked, activity
-
-
-def main():
-    module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str", "required": True},
-            "host": {"type": "str", "required": True},
-            "arguments": {"type": "str", "default": ""},
-            "url": {"type": "str", "required": True},
-            "token_file": {"type": "str", "required": True, "no_log": False},
-            "password_file": {"type": "str", "default": "", "no_log": False},
-            "password": {"type": "str", "default": "", "no_log": True},
-            "checks": {
-                "type": "list",
-                "elements": "str",
-                "choices": ["api", "login", "activity", "dashboard_route", "password", "local_cluster", "lsf_cluster"],
-                "default": ["api"],
-            },
-            "server_patience": {"type": "int", "default": 120},
-            "patience": {"type": "int", "default": 300},
-        },
-        supports_check_mode=True,
-    )
-    if IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("requests and websocket-client"), exception=IMPORT_ERROR)
-    asked, activity = run(module.params)
-    module.exit_json(changed=False, healthy=asked[-1]["healthy"], msg=asked[-1]["msg"], asked=asked, activity=activity)
-
-
-if __name__ == "__main__":
-    main()
