@@ -25,13 +25,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 
 HIDDEN = "(hidden)"
 UNDEFINED = re.compile(r"'(\w+)' is undefined")
@@ -60,8 +61,13 @@ class Role:
         def merged(folder: str) -> dict[str, Any]:
             return {key: value for part in content(folder, "main") for key, value in part.items()}
 
-        specs = (content("meta", "argument_specs") or [{}])[0].get("argument_specs", {})
-        rules = (content("meta", "rules") or [[]])[0] or []
+        def meta(stem: str) -> Any:
+            # These are no variables: without Ansible's tags on each word they are there in a tenth of the time.
+            file = path / "meta" / f"{stem}.yml"
+            return yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader) if file.exists() else None
+
+        specs = (meta("argument_specs") or {}).get("argument_specs", {})
+        rules = [{key: trust_as_template(words) for key, words in rule.items()} for rule in meta("rules") or []]
         return cls(name, merged("defaults"), merged("vars"), specs.get("main", {}).get("options", {}), rules)
 
 
@@ -88,10 +94,19 @@ class Judge:
         for role in self.roles:
             for name, spec in role.options.items():
                 self._judge_option(role, name, spec)
-        for role in self.roles:
-            for rule in role.rules:
-                self._judge_rule(role, rule)
+        if not self._all_hold():
+            for role in self.roles:
+                for rule in role.rules:
+                    self._judge_rule(role, rule)
         return list(self.problems.values())
+
+    def _all_hold(self) -> bool:
+        """Whether no rule is broken, by one expression of them all: it costs a fifth of so many. Which one it is, they say one by one."""
+        every = " and ".join(f"({rule['that']})" for role in self.roles for rule in role.rules)
+        try:
+            return self.templar.evaluate_conditional(trust_as_template(every or "true"))
+        except AnsibleError:
+            return False
 
     def _judge_option(self, role: Role, name: str, spec: dict[str, Any]) -> None:
         raw = self.templar.available_variables.get(name)
