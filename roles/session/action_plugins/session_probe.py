@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Checks a session through its tunnel.
 
-Documented in library/session_probe.py. It is an action plugin, since it works on the controller: a module would cost a process of its own,
-half a second on most machines, and has a connection to nowhere.
+Documented in library/session_probe.py. An action plugin, since it works on the controller alone: a module would cost an interpreter of its
+own, half a second and more.
 """
 
 from __future__ import annotations
