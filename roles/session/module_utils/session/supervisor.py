@@ -160,6 +160,8 @@ class Supervisor:
         # The daemon inherits the lock, and with it the proof that its id is still its own.
         child = os.fork()
         if child:
+            # Both write it, in the same place: whoever asks next knows it, however soon that is.
+            os.pwrite(lock, str(child).encode(), 0)
             os.close(lock)
             return child
         try:
@@ -186,8 +188,7 @@ class Supervisor:
             os.dup2(source, descriptor)
         os.closerange(3, lock)
         os.closerange(lock + 1, 256)
-        os.ftruncate(lock, 0)
-        os.write(lock, str(os.getpid()).encode())
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
         self.run()
 
     def pid(self):
