@@ -147,7 +147,8 @@ def test_a_taken_local_port_gives_way_to_the_next_free_one(playbook):
         port = taken.getsockname()[1]
         done = playbook("playbooks/session.yml", *SHARED, "-e", f"session_local_port={port}")
     assert done.returncode == 0, done.stdout
-    said = re.search(f"localhost:{port} was taken by another program; the tunnel is at (localhost:\\d+)", done.stdout)
+    words = " ".join(done.stdout.split())  # Ansible wraps them
+    said = re.search(f"localhost:{port} was taken by another program; the tunnel is at (localhost:\\d+)", words)
     assert "version" in api(f"http://{said[1]}").json()
 
 
