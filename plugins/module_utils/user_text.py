@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import re
 from functools import partial
@@ -83,6 +84,28 @@ def with_block(text, block, marker):
             lines[-1] += "\n"
         lines += new
     return "".join(lines)
+
+
+def with_seal(text, notebook):
+    """The notebook with a digest of its cells; ``text`` itself, where its cells don't fit theirs: somebody has worked in it."""
+    if text and not is_untouched(text):
+        return text
+    data = json.loads(notebook)
+    data["metadata"]["slipway"] = {"digest": digest(data)}
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def is_untouched(text):
+    try:
+        notebook = json.loads(text)
+        return notebook["metadata"]["slipway"]["digest"] == digest(notebook)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def digest(notebook):
+    """Of everything that a person sees: sources, results, the numbers beside them."""
+    return hashlib.sha256(json.dumps(notebook["cells"], sort_keys=True).encode()).hexdigest()
 
 
 def merged_yaml(text, wanted, keep=(), absent=None):

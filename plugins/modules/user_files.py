@@ -32,13 +32,16 @@ options:
           - V(block) keeps O(files[].content) between two marker lines in a text file, at its end if it's new there.
             Empty content takes the block out.
           - V(text) makes the whole file equal to O(files[].content).
+          - V(notebook) is for a Jupyter notebook that its reader will work in. It carries a digest of its own cells in its metadata.
+            One whose cells still fit their digest is as it was placed, so a newer one replaces it. One that was edited, or
+            run and saved with its results, is the user's and stays as it is.
           - What else stands in a YAML file stays to the byte. A mapping between braces is written anew as a whole.
         type: str
-        choices: [yaml, json, block, text]
+        choices: [yaml, json, block, text, notebook]
         required: true
       content:
         description:
-          - A mapping for V(yaml) and V(json), a string for V(block) and V(text).
+          - A mapping for V(yaml) and V(json), a string for V(block), V(text) and V(notebook).
           - May be left out beside O(files[].absent).
         type: raw
       absent:
@@ -171,7 +174,7 @@ from pathlib import Path
 
 from ansible.module_utils.atomic_files import back_up, make_folders, write_atomically
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.user_text import RefusedError, merged_json, merged_yaml, with_block
+from ansible.module_utils.user_text import RefusedError, merged_json, merged_yaml, with_block, with_seal
 
 
 def judge_folder(path):
@@ -241,7 +244,9 @@ class UserFile:
             raise RefusedError(f"content for {kind} must be a {expected.__name__}, not a {type(content).__name__}")
         if merged:
             return merged(text, content, self.asked["keep"], absent)
-        return with_block(text, content, self.asked["marker"]) if kind == "block" else content
+        if kind == "block":
+            return with_block(text, content, self.asked["marker"])
+        return with_seal(text, content) if kind == "notebook" else content
 
     @property
     def goes(self):
@@ -350,7 +355,7 @@ def main():
                 "default": [],
                 "options": {
                     "path": {"type": "path", "required": True},
-                    "format": {"type": "str", "required": True, "choices": ["yaml", "json", "block", "text"]},
+                    "format": {"type": "str", "required": True, "choices": ["yaml", "json", "block", "text", "notebook"]},
                     "content": {"type": "raw"},
                     "absent": {"type": "dict", "default": {}},
                     "mode": {"type": "raw"},

@@ -4,6 +4,7 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import lsf_cluster
 import module_runner
@@ -12,7 +13,7 @@ from role_play import PROJECT, Home
 
 pytest_plugins = ["native_env"]
 
-dask_notebooks = module_runner.load("roles/dask/library/dask_notebooks.py")
+user_files = module_runner.load("plugins/modules/user_files.py")
 SHIPPED = {path.name: path.read_text() for path in (PROJECT / "roles/dask/files").glob("*.ipynb")}
 
 RUN = PROJECT / "molecule/resources/testing/run_notebook.py"
@@ -24,7 +25,15 @@ def folder(tmp_path):
 
 
 def place(folder, notebooks, check=False):
-    return module_runner.run(dask_notebooks, {"folder": str(folder), "notebooks": notebooks}, check=check)
+    """The names of those that were written."""
+    files = [
+        {"path": str(folder / name), "format": "notebook", "content": text, "backup": False}
+        for name, text in notebooks.items()
+    ]
+    result = module_runner.run(user_files, {"files": files}, check=check)
+    written = {Path(file["path"]).name for file in result["files"] if file["changed"]}
+    assert result["changed"] is bool(written)
+    return written
 
 
 def edit(path, change):
@@ -38,11 +47,10 @@ def newer(text):
 
 
 def test_they_are_placed_once(folder):
-    assert place(folder, SHIPPED, check=True)["changed"] is True
+    assert place(folder, SHIPPED, check=True) == SHIPPED.keys()
     assert not folder.exists()
-    first = place(folder, SHIPPED)
-    assert len(first["written"]) == 3
-    assert place(folder, SHIPPED) == {**first, "changed": False, "written": []}
+    assert place(folder, SHIPPED) == SHIPPED.keys()
+    assert place(folder, SHIPPED) == set()
     assert all(
         json.loads(path.read_text())["cells"] == json.loads(SHIPPED[path.name])["cells"] for path in folder.iterdir()
     )
@@ -50,8 +58,7 @@ def test_they_are_placed_once(folder):
 
 def test_an_untouched_one_becomes_newer(folder):
     place(folder, SHIPPED)
-    result = place(folder, {name: newer(text) for name, text in SHIPPED.items()})
-    assert len(result["written"]) == 3
+    assert place(folder, {name: newer(text) for name, text in SHIPPED.items()}) == SHIPPED.keys()
     assert "# newer" in (folder / "lsf-cluster.ipynb").read_text()
 
 
@@ -68,17 +75,19 @@ def test_one_that_was_touched_is_the_users(folder, change):
     place(folder, SHIPPED)
     mine = folder / "lsf-cluster.ipynb"
     edit(mine, change)
+    mine.chmod(0o644)
     before = mine.read_bytes()
-    for notebooks in (SHIPPED, {name: newer(text) for name, text in SHIPPED.items()}):
-        assert place(folder, notebooks)["kept"] == [str(mine)]
-        assert mine.read_bytes() == before
+    assert place(folder, SHIPPED) == set()
+    assert place(folder, {name: newer(text) for name, text in SHIPPED.items()}) == SHIPPED.keys() - {mine.name}
+    assert mine.read_bytes() == before
+    assert mine.stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize("text", ["no notebook", "[]", '{"cells": []}'])
 def test_a_strangers_file_of_that_name_stays(folder, text):
     folder.mkdir(parents=True)
     (folder / "lsf-cluster.ipynb").write_text(text)
-    assert place(folder, SHIPPED)["kept"] == [str(folder / "lsf-cluster.ipynb")]
+    assert place(folder, SHIPPED) == SHIPPED.keys() - {"lsf-cluster.ipynb"}
     assert (folder / "lsf-cluster.ipynb").read_text() == text
 
 
