@@ -19,7 +19,7 @@ from .address import ask
 from .record import Record, write_private
 
 #: Seconds between two questions to LSF about a job that is about to start, and between two looks at what the job itself says.
-POLL, LOOK = 2, 0.2
+POLL, LOOK = 2, 0.1
 #: Seconds for a server to take a connection, and to say a word. A busy one is asked again as long as there is patience.
 CONNECT, ANSWER = 5, 10
 #: What a server's address may say for a moment: it is busy, its network is in trouble, its certificate was renewed and is not told yet.

@@ -18,7 +18,7 @@ import time
 from contextlib import contextmanager, suppress
 
 #: Seconds between two looks at the server and at what is asked of this, and at a server that is about to listen.
-POLL, LOOK = 2, 0.2
+POLL, LOOK = 2, 0.1
 
 
 def take_port(address, preferred):
