@@ -355,7 +355,11 @@ def main():
                 "default": [],
                 "options": {
                     "path": {"type": "path", "required": True},
-                    "format": {"type": "str", "required": True, "choices": ["yaml", "json", "block", "text", "notebook"]},
+                    "format": {
+                        "type": "str",
+                        "required": True,
+                        "choices": ["yaml", "json", "block", "text", "notebook"],
+                    },
                     "content": {"type": "raw"},
                     "absent": {"type": "dict", "default": {}},
                     "mode": {"type": "raw"},
