@@ -87,8 +87,8 @@ def with_block(text, block, marker):
 
 
 def with_seal(text, notebook):
-    """The notebook with a digest of its cells; ``text`` itself, where its cells don't fit theirs: somebody has worked in it."""
-    if text and not is_untouched(text):
+    """The notebook with a digest of its cells, where there is none (``text`` is None) or one as it was placed; else ``text`` itself."""
+    if text is not None and not is_untouched(text):
         return text
     data = json.loads(notebook)
     data["metadata"]["slipway"] = {"digest": digest(data)}

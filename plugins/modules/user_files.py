@@ -34,7 +34,7 @@ options:
           - V(text) makes the whole file equal to O(files[].content).
           - V(notebook) is for a Jupyter notebook that its reader will work in. It carries a digest of its own cells in its metadata.
             One whose cells still fit their digest is as it was placed, so a newer one replaces it. One that was edited, or
-            run and saved with its results, is the user's and stays as it is.
+            run and saved with its results, is the user's and its text stays, an empty one too.
           - What else stands in a YAML file stays to the byte. A mapping between braces is written anew as a whole.
         type: str
         choices: [yaml, json, block, text, notebook]
@@ -246,7 +246,7 @@ class UserFile:
             return merged(text, content, self.asked["keep"], absent)
         if kind == "block":
             return with_block(text, content, self.asked["marker"])
-        return with_seal(text, content) if kind == "notebook" else content
+        return with_seal(self.before, content) if kind == "notebook" else content
 
     @property
     def goes(self):
