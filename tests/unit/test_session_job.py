@@ -296,9 +296,14 @@ def test_a_job_that_bjobs_does_not_show_yet_waits(job, lsf):
 def test_one_failed_connection_is_looked_at_again(job):
     job()
     said = job.folder / "session-jupyter.connection"
+    # Until it listens the launcher looks often, and could write in between.
+    until(lambda: json.loads(said.read_text())["listens"])
     words = said.read_text()
-    # Nobody can connect to a broadcast address; with another process's number the launcher does not take it for its own words.
-    said.write_text(json.dumps({**json.loads(words), "node": "255.255.255.255", "pid": 0}))
+    # Nobody can connect to a broadcast address; with another process's number the launcher does not take it for its own words. At
+    # once, since half-written ones it would write anew.
+    elsewhere = job.folder / "elsewhere"
+    elsewhere.write_text(json.dumps({**json.loads(words), "node": "255.255.255.255", "pid": 0}))
+    elsewhere.replace(said)
     assert job(patience=0)["evidence"]["server"] == "unreachable"
     threading.Timer(1, said.write_text, [words]).start()
     assert job()["ready"]

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from role_play import PROJECT
 
+# What is begun in the background of a shell without job control has SIGINT ignored, as these tests may be.
 COMMAND = """
-import runpy, sys
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main = runpy.run_path(sys.argv.pop(), run_name="test")["main"]
 main.__globals__["PUSH"] = {stages}
 main()
