@@ -12,8 +12,9 @@ import certificates
 import module_runner
 import pytest
 from ansible.module_utils.session import SessionError, supervisor, tunnel
+from ansible.module_utils.session.master import Destination
 from ansible.module_utils.session.supervisor import Supervisor
-from ansible.module_utils.session.tunnel import Destination, Tunnel
+from ansible.module_utils.session.tunnel import Tunnel
 from local_ports import free_port
 
 END = {"node": "t037", "port": 8888}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from minitriton_fixtures import PROJECT
 from test_session import CONDA, SHARED, TUNNEL, URL, api
-from test_session_native import eventually
+from test_session_native import eventually, tunnel
 
 #: Seconds that anything here may take on a busy machine.
 PATIENCE = 300
@@ -116,6 +116,16 @@ def own_job(login):
         return job
 
     return submit
+
+
+def logins():
+    """The processes of this machine's ssh that are the session's tunnel, or about to become it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if f"-E\0{TUNNEL}/tunnel.log\0".encode() in process.read_bytes():
+                found.append(int(process.parent.name))
+    return found
 
 
 def works(run, jobs, recorded):
@@ -297,6 +307,35 @@ def test_a_controller_that_was_killed_at_a_step_leaves_what_the_next_run_goes_on
     time.sleep(0.5)
     run.kill()
     finally_works(session, jobs, recorded)
+
+
+def test_this_machine_logs_in_while_the_job_starts(playbook, session, jobs, recorded):
+    playbook("playbooks/stop.yml", *CONDA)
+    works(session(), jobs, recorded)
+    assert logins() == [tunnel()["pid"]]
+    # It was there before anybody knew which node to forward to.
+    words = Path(f"/proc/{tunnel()['pid']}/cmdline").read_text().split("\0")
+    assert "-N" in words and "-L" not in words
+
+
+@pytest.mark.fault(28)
+def test_what_a_killed_run_had_logged_in_becomes_the_next_ones_tunnel(background, playbook, session, jobs, recorded):
+    playbook("playbooks/stop.yml", *CONDA)
+    run = background()
+    run.reaches("job ")
+    eventually(logins)
+    left = logins()
+    run.kill()
+    assert logins() == left
+    finally_works(session, jobs, recorded)
+    assert logins() == left == [tunnel()["pid"]]
+
+
+def test_where_no_job_serves_no_login_is_left(playbook, session):
+    playbook("playbooks/stop.yml", *CONDA)
+    code, words = session("-e", json.dumps({"session_server_arguments": ["--no-such-option"]}))
+    assert code != 0, words
+    assert logins() == []
 
 
 @pytest.mark.fault(28)

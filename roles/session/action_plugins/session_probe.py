@@ -19,7 +19,8 @@ ROLE = Path(__file__).resolve().parents[1]
 ansible.module_utils.__path__ += [str(ROLE / "module_utils"), str(ROLE.parents[1] / "plugins/module_utils")]
 
 from ansible.module_utils.session import SessionError
-from ansible.module_utils.session.tunnel import Destination, Tunnel
+from ansible.module_utils.session.master import Destination
+from ansible.module_utils.session.tunnel import Tunnel
 
 try:
     from ansible.module_utils.session import probe

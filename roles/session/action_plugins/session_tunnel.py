@@ -8,6 +8,7 @@ own, half a second and more.
 from __future__ import annotations
 
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import ansible.module_utils
@@ -20,14 +21,9 @@ ansible.module_utils.__path__ += [str(ROLE / "module_utils"), str(ROLE.parents[1
 from ansible.module_utils.session import SessionError
 from ansible.module_utils.session.address import ask, fingerprint
 from ansible.module_utils.session.ladder import Evidence, judge
-from ansible.module_utils.session.supervisor import Supervisor, started_by
-from ansible.module_utils.session.tunnel import (
-    ALIVE_COUNT,
-    ALIVE_INTERVAL,
-    Destination,
-    Tunnel,
-    state_folder,
-)
+from ansible.module_utils.session.master import ALIVE_COUNT, ALIVE_INTERVAL, Destination
+from ansible.module_utils.session.supervisor import Supervisor, at_hand
+from ansible.module_utils.session.tunnel import Tunnel, state_folder
 
 OPTIONS = {
     "name": {"type": "str", "required": True},
@@ -129,15 +125,16 @@ def kept(params, dry):
         or (evidence.through == "silent" and not evidence.carries)
         or verdict.rung == "tunnel"
     )
-    if changed and not dry:
-        forward = tunnel.open(params["local_port"], end_of(params), frozen=evidence.through == "silent")
-        require_an_end(tunnel, forward)
     if not dry:
-        tunnel.lasts(params["minutes_left"])
-        if params["supervisor"]:
-            changed = started_by(params["supervisor"], params["name"]) or changed
-        else:
-            changed = Supervisor(params["name"]).end() or changed
+        supervised = params["supervisor"]
+        with (
+            at_hand(supervised, params["name"]) if supervised else nullcontext(Supervisor(params["name"]).end) as settle
+        ):
+            if changed:
+                forward = tunnel.open(params["local_port"], end_of(params), frozen=evidence.through == "silent")
+                require_an_end(tunnel, forward)
+            tunnel.lasts(params["minutes_left"])
+            changed = settle() or changed
     return {**told(tunnel, forward, changed), "verdict": {**verdict.as_dict(), "words": str(verdict)}}
 
 

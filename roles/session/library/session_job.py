@@ -15,6 +15,7 @@ description:
   - The queue's policy tells how to submit. A queue that takes interactive jobs only gets a C(bsub -Is), held on the login node without
     anybody's terminal; any other one a batch job, which outlives the login node.
   - A job is ended by its id, and only one that carries the nonce of this session's record.
+  - An action plugin of the same name logs in for the tunnel meanwhile, from the controller.
 options:
   name:
     description: The session's name; several may live side by side.
@@ -84,6 +85,12 @@ options:
     description: The site's profile.lsf. An empty one means the login shell's environment.
     type: str
     default: ''
+  login:
+    description:
+      - Where M(session_tunnel) will log in from this machine, by its options C(name), C(host), C(user), C(port), C(key), C(arguments) and
+        C(shared).
+      - With them that is done while the job starts. Where no server listens in the end, or where a tunnel is there, nothing is left of it.
+    type: dict
 attributes:
   check_mode:
     description: Says what would be submitted or ended.

@@ -13,13 +13,14 @@ import subprocess
 import sys
 import time
 import traceback
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from . import SessionError, ladder
 from .address import ask
+from .master import Destination
 from .record import write_private
-from .tunnel import Destination, Tunnel, state_folder
+from .tunnel import Tunnel, state_folder
 
 #: Seconds between two looks, for an answer, and for a word over the tunnel's ssh: from frozen to noticed 12 at most.
 LOOK, ANSWER, CARRY = 4, 4, 4
@@ -225,19 +226,32 @@ class Supervisor:
         return True
 
 
-def started_by(script, name):
-    """Starts the program ``script`` for the session ``name``, detached. Returns whether one was started.
+@contextmanager
+def at_hand(script, name):
+    """The program ``script``, which becomes the supervisor of the session ``name`` once it is told to: its start takes as long as a login.
 
-    A file of its own, since a module's payload is gone when the module ends.
+    Yields what tells it, and returns whether it became one: not where there is one already. A program of its own, since a playbook's
+    processes end.
 
     Raises:
         SessionError: it said why it could not.
     """
-    argv = [sys.executable, str(script), name]
-    # Not through pipes, which the daemon would hold open.
-    done = subprocess.run(
-        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False, start_new_session=True
-    )
-    if done.returncode:
-        raise SessionError(f"`{' '.join(argv)}` failed.", done.stderr[-500:])
-    return "started" in done.stdout
+    if Supervisor(name).pid():
+        yield lambda: False
+        return
+    argv = [sys.executable, str(script), name, "--when-told"]
+    pipe = subprocess.PIPE
+    program = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+    def tell():
+        said, trouble = program.communicate("\n", timeout=30)
+        if program.returncode:
+            raise SessionError(f"`{' '.join(argv)}` failed.", trouble[-500:])
+        return "started" in said
+
+    try:
+        yield tell
+    finally:
+        if program.poll() is None:
+            program.kill()
+            program.communicate()

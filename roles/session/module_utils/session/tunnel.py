@@ -8,9 +8,7 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shlex
-import signal
 import socket
 import subprocess
 import tempfile
@@ -20,68 +18,13 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
 from . import SessionError
+from .master import CONNECT_TIMEOUT, NODE_ALIAS, Master, control
 from .record import write_private
 
 #: A unix socket's path holds 104 bytes on macOS, 108 on Linux; ssh appends 17 of its own while it opens one.
 LONGEST_SOCKET_PATH = 86
-#: Seconds to log in; then seconds after which a silent connection counts as dead (3 unanswered probes, 5 s apart).
-CONNECT_TIMEOUT = 20
-#: Seconds for a question to the master on this very machine.
-CONTROL_TIMEOUT = 5
-ALIVE_INTERVAL, ALIVE_COUNT = 5, 3
-#: What a compute node is called in the tunnel's own known_hosts.
-NODE_ALIAS = "slipway-node"
 #: How many ports are tried from the one that was asked for.
 NEXT_PORTS = 50
-
-
-class Destination:
-    """Where ssh goes, with the inventory's own words for how.
-
-    Args:
-        host: name or alias, as after ``ssh``.
-        user, port, key: empty or 0 leave it to the user's ssh_config.
-        arguments: further arguments of ssh in one string, as in ``ansible_ssh_common_args``.
-        shared: the control path of a connection that may be open already, Ansible's or scripts/login's.
-    """
-
-    def __init__(self, host, user="", port=0, key="", arguments="", shared=""):
-        self.host = host
-        self.user = user
-        self.facts = {"host": host, "user": user, "port": port, "key": key, "arguments": arguments, "shared": shared}
-        self.shared = os.path.expanduser(shared)
-        self.options = shlex.split(arguments)
-        if user:
-            self.options += ["-l", user]
-        if port:
-            self.options += ["-p", str(port)]
-        if key:
-            self.options += ["-i", os.path.expanduser(key)]
-
-    def __str__(self):
-        return f"{self.user}@{self.host}" if self.user else self.host
-
-    def ssh(self, *arguments):
-        """The argv of an ssh that never asks anything."""
-        return ["ssh", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_TIMEOUT}", *self.options, *arguments]
-
-    def beyond(self, node, known_hosts):
-        """The destination ``node`` as reached from this one, known by its keys in the file ``known_hosts`` alone."""
-        there = Destination(node, self.user, 0, self.facts["key"], self.facts["arguments"])
-        options = {
-            "ProxyCommand": shlex.join(
-                self.ssh(*(["-S", self.shared] if self.shared else []), "-W", "[%h]:%p", self.host)
-            ),
-            "HostKeyAlias": NODE_ALIAS,
-            "UserKnownHostsFile": str(known_hosts),
-            "GlobalKnownHostsFile": "none",
-            "StrictHostKeyChecking": "yes",
-            # That of the login node, which the site's ssh_config may set for every host.
-            "ControlPath": "none",
-        }
-        # These come before the inventory's arguments: ssh takes the first value it meets.
-        there.options[:0] = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-        return there
 
 
 def state_folder(name):
@@ -114,26 +57,16 @@ class Tunnel:
         if len(str(self.socket)) > LONGEST_SOCKET_PATH:
             digest = hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
             self.socket = Path(tempfile.gettempdir()) / f"slipway-{os.getuid()}" / digest
-        self.record = self.folder / "tunnel.json"
         self.log = self.folder / "tunnel.log"
+        self.master = Master(destination, self.socket, self.log)
+        self.record = self.folder / "tunnel.json"
         #: What the server at its end is known by, where that speaks https; for a browser to import, too.
         self.certificate_file = self.folder / "certificate.pem"
 
     @property
-    def master(self):
+    def carrier(self):
         """The control path of the ssh that carries the tunnel: its own, or the one it shares."""
         return self.recorded().get("shared") or str(self.socket)
-
-    def _control(self, command, *arguments, path=""):
-        """What the master says to ``-O command``; an empty text where none answers."""
-        argv = self.destination.ssh("-S", path or self.master, "-O", command, *arguments, self.destination.host)
-        try:
-            done = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CONTROL_TIMEOUT, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return ""
-        return "" if done.returncode else done.stderr + done.stdout or "ok"
 
     def recorded(self):
         """What is known of the tunnel as last opened; empty where it was closed, or never opened."""
@@ -143,14 +76,12 @@ class Tunnel:
             return {}
 
     def forward(self):
-        """The forward of the living tunnel as :meth:`leads` has it, or None where no master answers."""
-        if not os.path.exists(self.master) or not self._control("check"):
+        """The forward of the living tunnel as :meth:`leads` has it, or None where no master answers, or none was opened."""
+        recorded = self.recorded()
+        if not recorded or not os.path.exists(self.carrier) or not control(self.destination, self.carrier, "check"):
             return None
-        shown = {
-            key: value
-            for key, value in self.recorded().items()
-            if key not in ("pid", "host_keys", "until", "destination", "shared")
-        }
+        hidden = ("pid", "host_keys", "until", "destination", "shared")
+        shown = {key: value for key, value in recorded.items() if key not in hidden}
         # Older records know of no scheme.
         return {"scheme": "http", **shown}
 
@@ -219,41 +150,43 @@ class Tunnel:
             now = self.recorded()
             return now if now != recorded else self._open(recorded["asked"], recorded, frozen)
 
+    @contextmanager
+    def logging_in(self):
+        """An ssh logs in meanwhile, for an :meth:`open` to come. Yields what is to be called once that will come; else it ends again.
+
+        There is none where something is known of the tunnel. One of mode ``jump`` or ``socket`` has no use for it.
+        """
+        process, kept = None, []
+        # What is in the way here is in the way of open, too, which says so.
+        with suppress(OSError, SessionError):
+            if not self.recorded() and not self.socket.exists():
+                self._make_folders()
+                process = self.master.begin()
+        try:
+            yield lambda: kept.append(process and self.master.has_begun(process))
+        finally:
+            if process and not any(kept):
+                process.terminate()
+                process.wait()
+
     def _open(self, asked, end, frozen):
-        self._end_master(frozen)
+        lead = self.leads(asked, end)
+        has_logged_in = lead["mode"] == "login" and not self.recorded() and self.master.pid()
+        if not has_logged_in:
+            self._end_master(frozen)
         local_port = self._free_port(asked)
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._make_socket_folder()
-        write_private(self.log, "")
-        options = {
-            "ControlMaster": "yes",
-            "ControlPersist": "no",
-            "ExitOnForwardFailure": "yes",
-            "ServerAliveInterval": ALIVE_INTERVAL,
-            "ServerAliveCountMax": ALIVE_COUNT,
-        }
-        lead = {"local_port": local_port, **self.leads(asked, end)}
+        self._make_folders()
+        lead = {"local_port": local_port, **lead}
         by, where = self._way(lead, end.get("host_keys", []))
-        argv = by.ssh("-f", "-N", "-T", "-S", str(self.socket), "-E", str(self.log))
-        # These come before the inventory's arguments: ssh takes the first value it meets.
-        argv[1:1] = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-        argv += ["-L", f"localhost:{local_port}:{where}", by.host]
+        forward = f"localhost:{local_port}:{where}"
         # Recorded first: a run that is killed here leaves a record that the next one compares with the socket.
         unseen = {"host_keys": end.get("host_keys", []), "until": end.get("until")}
         kept = {**lead, **unseen, "destination": self.destination.facts}
         write_private(self.record, json.dumps(kept))
-        try:
-            done = subprocess.run(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=3 * CONNECT_TIMEOUT,
-                check=False,
-            )
-            failed = done.returncode != 0
-        except subprocess.TimeoutExpired:
-            failed = True
+        failed = not (has_logged_in and self.master.control("forward", "-L", forward))
+        if failed:
+            self.master.end()
+            failed = not self.master.log_in(by, forward)
         if failed and self._forwarded_by_shared(local_port, where, lead["mode"]):
             lead = {**lead, "shared": self.destination.shared}
             write_private(self.record, json.dumps({**kept, **lead}))
@@ -264,20 +197,23 @@ class Tunnel:
                 self.log.read_text(errors="replace")[-800:],
                 f"try `{shlex.join(by.ssh(by.host, 'true'))}` by hand",
             )
-        pid = re.search(r"pid=(\d+)", self._control("check"))
+        pid = self.master.pid()
         if pid:
-            write_private(self.record, json.dumps({**kept, "pid": int(pid[1])}))
+            write_private(self.record, json.dumps({**kept, "pid": pid}))
         return lead
 
     def _forwarded_by_shared(self, local_port, where, mode):
         """Whether a connection that was opened by hand carries the tunnel, where the login node lets nobody else in by a key alone."""
         shared = self.destination.shared
         refused = "Permission denied" in self.log.read_text(errors="replace")
-        if mode != "login" or not refused or not shared or not self._control("check", path=shared):
+        if mode != "login" or not refused or not shared or not control(self.destination, shared, "check"):
             return False
-        return bool(self._control("forward", "-L", f"localhost:{local_port}:{where}", path=shared))
+        return bool(control(self.destination, shared, "forward", "-L", f"localhost:{local_port}:{where}"))
 
-    def _make_socket_folder(self):
+    def _make_folders(self):
+        """Makes the folders of the tunnel's state and of its control socket, and an empty log of ssh's."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(self.log, "")
         folder = self.socket.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
@@ -336,9 +272,18 @@ class Tunnel:
                 with suppress(FileNotFoundError):
                     path.unlink()
 
+    def _end_master(self, frozen=False):
+        recorded = self.recorded()
+        if recorded.get("shared"):
+            # The connection is its opener's; what is ours is the forward.
+            forward = "localhost:{local_port}:{node}:{port}".format(**recorded)
+            control(self.destination, recorded["shared"], "cancel", "-L", forward)
+        # The process is the recorded one, since that socket is ours.
+        self.master.end(recorded.get("pid", 0), frozen)
+
     def carries(self, patience):
         """Whether the tunnel's ssh carries a word to the other end and back within ``patience`` seconds."""
-        argv = self.destination.ssh("-S", self.master, self.destination.host, "true")
+        argv = self.destination.ssh("-S", self.carrier, self.destination.host, "true")
         try:
             # Without a master, ssh would log in anew, which says nothing of the tunnel.
             argv[1:1] = ["-o", "ProxyCommand=false"]
@@ -346,37 +291,6 @@ class Tunnel:
         except subprocess.TimeoutExpired:
             return False
         return done.returncode == 0
-
-    def _end_master(self, frozen=False):
-        recorded = self.recorded()
-        if recorded.get("shared"):
-            # The connection is its opener's; what is ours is the forward.
-            self._control("cancel", "-L", "localhost:{local_port}:{node}:{port}".format(**recorded))
-        if not self.socket.exists():
-            return
-        if (frozen or not self._control("exit")) and self._master_lives():
-            # It holds its socket and does not answer: frozen. The process is the recorded one, since that socket is ours.
-            pid = self.recorded().get("pid")
-            if pid:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + CONTROL_TIMEOUT
-        while self._master_lives() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        with suppress(FileNotFoundError):
-            self.socket.unlink()
-
-    def _master_lives(self):
-        """Whether a process listens on the control socket, be it frozen; a socket of a dead one refuses."""
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(1)
-            try:
-                client.connect(str(self.socket))
-            except socket.timeout:
-                return True
-            except OSError:
-                return False
-        return True
 
     def read_remote(self, path):
         """The text of a file on the login node, through the tunnel's own connection.
@@ -386,7 +300,7 @@ class Tunnel:
         Raises:
             SessionError: it could not be read.
         """
-        argv = self.destination.ssh("-S", self.master, self.destination.host, f"cat -- {shlex.quote(path)}")
+        argv = self.destination.ssh("-S", self.carrier, self.destination.host, f"cat -- {shlex.quote(path)}")
         try:
             done = subprocess.run(
                 argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CONNECT_TIMEOUT, check=False
