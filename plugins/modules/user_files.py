@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: user_files
-short_description: Merge or write many small files of a user in one call
+short_description: Merge, write or remove many small files of a user in one call
 description:
   - Brings configuration files of the connecting user to what is asked, in one round trip for all of them.
   - YAML and JSON files are merged, so the user's other keys, their order and, in YAML, the comments stay.
@@ -91,6 +91,14 @@ options:
     type: list
     elements: path
     default: []
+  removed:
+    description:
+      - Files and folders that are Slipway's alone, by their absolute paths or by patterns as the shell has them. They go as a whole and
+        leave no copy; of a link, the link.
+      - The home itself, and what it lies in, is refused.
+    type: list
+    elements: path
+    default: []
 notes:
   - YAML files need C(ruamel.yaml) in the Python that runs the module. The base of a conda installation has it.
   - A file in which nothing is left, not even a comment, is removed, unless it was asked for as V(text). Where a link leads to it,
@@ -159,6 +167,11 @@ directories:
   returned: success
   type: list
   elements: str
+removed:
+  description: The files and folders that went.
+  returned: success
+  type: list
+  elements: str
 theirs:
   description: The files that are somebody else's, by O(files[].ours). Where there are any, nothing was written.
   returned: success
@@ -166,25 +179,35 @@ theirs:
   elements: str
 """
 
+import glob
 import os
-import re
-import stat
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
-from ansible.module_utils.atomic_files import back_up, make_folders, write_atomically
+from ansible.module_utils.atomic_files import make_folders
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.user_text import RefusedError, merged_json, merged_yaml, with_block, with_seal
+from ansible.module_utils.user_file import UserFile, judge_folder
+from ansible.module_utils.user_text import RefusedError
 
 
-def judge_folder(path):
-    """Say no to a folder that can't be used or made, before anything is written."""
-    while not os.path.lexists(path):
-        path = path.parent
-    if not path.is_dir():
-        raise RefusedError(f"{path} is in the way; it must be a folder")
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise RefusedError(f"the folder {path} must be writable for you; ask its owner, or choose another path")
+def doomed(pattern):
+    """What is there under a name or pattern of O(removed), in order."""
+    if not os.path.isabs(pattern):
+        raise RefusedError("the path must be absolute")
+    home = Path(os.path.realpath(Path.home()))
+    found = [
+        Path(os.path.normpath(path)) for path in sorted(glob.glob(pattern)) or [pattern] * os.path.lexists(pattern)
+    ]
+    for path in found:
+        if Path(os.path.realpath(path)) in (home, *home.parents):
+            raise RefusedError("neither the home nor what it lies in is removed")
+        judge_folder(path.parent)
+    return found
+
+
+def went(path):
+    return {"before_header": path, "after_header": path, "before": "there\n", "after": "absent\n"}
 
 
 @contextmanager
@@ -196,131 +219,47 @@ def named(path):
         raise RefusedError(f"{path}: {problem.strerror}. What was written before it is whole; mend this and run again.")
 
 
-class UserFile:
-    """One entry of O(files): what is there, what shall be there, and the way from one to the other."""
-
-    def __init__(self, asked):
-        self.asked = asked
-        self.path = Path(os.path.realpath(asked["path"]))
-        self.before, self.old_mode = self._read()
-        self.theirs = self.before is not None and asked["ours"] not in self.before
-        self.mode = self._mode()
-        self.after = self._render(self.before or "")
-        self.backup = ""
-        if self.changed and not self.theirs:  # a read-only home that has it all is none of our business
-            judge_folder(self.path.parent)
-
-    def _mode(self):
-        mode = self.asked["mode"]
-        if mode is None:
-            return 0o600 if self.old_mode is None else self.old_mode
-        if not isinstance(mode, str) or not re.match(r"0?[0-7]{3}\Z", mode):
-            raise RefusedError(f"mode {mode!r} must be three octal digits in quotes, such as '0600'")
-        return int(mode, 8)
-
-    def _read(self):
-        if not Path(self.asked["path"]).is_absolute():
-            raise RefusedError("the path must be absolute")
-        if not self.path.exists():
-            return None, None
-        status = self.path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise RefusedError("something else than a file is there; move it away")
-        if status.st_uid != os.geteuid() and self.asked["ours"]:
-            return "", stat.S_IMODE(status.st_mode)  # which says nothing that is ours
-        if status.st_uid != os.geteuid():
-            raise RefusedError(f"the file belongs to user {status.st_uid}, not to you ({os.geteuid()}); move it away")
-        # Bytes that are no UTF-8 pass through a block's neighbourhood unharmed.
-        return self.path.read_bytes().decode("utf-8", "surrogateescape"), stat.S_IMODE(status.st_mode)
-
-    def _render(self, text):
-        content, kind, absent = self.asked["content"], self.asked["format"], self.asked["absent"]
-        merged = {"yaml": merged_yaml, "json": merged_json}.get(kind)
-        expected = dict if merged else str
-        if absent and not merged:
-            raise RefusedError(f"absent is for yaml and json; a {kind} goes when its content is empty")
-        content = {} if content is None and absent else content
-        if not isinstance(content, expected):
-            raise RefusedError(f"content for {kind} must be a {expected.__name__}, not a {type(content).__name__}")
-        if merged:
-            return merged(text, content, self.asked["keep"], absent)
-        if kind == "block":
-            return with_block(text, content, self.asked["marker"])
-        return with_seal(self.before, content) if kind == "notebook" else content
-
-    @property
-    def goes(self):
-        """Whether nothing is left of it. One that was empty before, or that a link leads to, is there for a reason."""
-        emptied = (self.before or "").strip() and not self.after.strip()
-        return bool(emptied) and self.asked["format"] != "text" and not os.path.islink(self.asked["path"])
-
-    @property
-    def changed(self):
-        if self.before is None and not self.after:
-            return False  # nothing to merge, into nothing
-        return (self.before, self.old_mode) != (self.after, self.mode)
-
-    def write(self):
-        made = make_folders(self.path.parent)
-        if self.before == self.after:
-            self.path.chmod(self.mode)
-            return made
-        if self.before is not None and self.asked["backup"]:
-            self.backup = back_up(self.path, self.before, self.old_mode & self.mode)
-        if self.goes:
-            self.path.unlink()
-            return made
-        write_atomically(self.path, self.after, self.mode)
-        return made
-
-    def diff(self):
-        was = "absent" if self.old_mode is None else f"mode {self.old_mode:04o}"
-        shall = "absent" if self.goes else f"mode {self.mode:04o}"
-        before, after = self.before or "", self.after
-        if self.before == self.after:
-            before, after = was + "\n", shall + "\n"
-        elif self.asked["secret"]:
-            before, after = "(old text, hidden)\n", "(new text, hidden)\n"
-        return {
-            "before_header": f"{self.asked['path']} ({was})",
-            "after_header": f"{self.asked['path']} ({shall})",
-            "before": before.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
-            "after": after.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
-        }
-
-
 class UserFiles:
     """The whole call: judge everything, then write."""
 
     def __init__(self, module):
         self.asked = module.params["files"]
         self.directories = [Path(os.path.realpath(path)) for path in module.params["directories"]]
+        self.removed = module.params["removed"]
         self.check_mode = module.check_mode
 
     def run(self):
-        files = self._judged()
+        files, going = self._judged()
         theirs = [file.asked["path"] for file in files if file.theirs]
         changed = [file for file in files if file.changed and not theirs]
         missing = [path for path in self.directories if not path.is_dir() and not theirs]
-        made = [str(path) for path in missing] if self.check_mode else self._written(missing, changed)
+        going = [] if theirs else going
+        made = [str(path) for path in missing] if self.check_mode else self._written(missing, changed, going)
+        gone = [str(path) for path in going]
         return {
-            "changed": bool(changed or missing),
+            "changed": bool(changed or missing or going),
             "files": [
                 {"path": file.asked["path"], "changed": file in changed, "backup": file.backup} for file in files
             ],
             "directories": made,
+            "removed": gone,
             "theirs": theirs,
-            "diff": [file.diff() for file in changed],
+            "diff": [*(file.diff() for file in changed), *map(went, gone)],
         }
 
     def _judged(self):
         """Every problem in one message: nobody wants to meet them one run at a time."""
-        files, problems, seen = [], [], set()
+        files, going, problems, seen = [], [], [], set()
         for path in self.directories:
             try:
                 judge_folder(path)
             except RefusedError as problem:
                 problems.append(f"{path}: {problem}")
+        for pattern in self.removed:
+            try:
+                going += doomed(pattern)
+            except RefusedError as problem:
+                problems.append(f"{pattern}: {problem}")
         for asked in self.asked:
             try:
                 file = UserFile(asked)
@@ -332,10 +271,10 @@ class UserFiles:
                 problems.append(f"{asked['path']}: {problem}")
         if problems:
             raise RefusedError("\n".join([*problems, "Nothing was written."]))
-        return files
+        return files, going
 
     @staticmethod
-    def _written(directories, files):
+    def _written(directories, files, going):
         made = []
         for path in directories:
             with named(path):
@@ -343,6 +282,9 @@ class UserFiles:
         for file in files:
             with named(file.path):
                 made += file.write()
+        for path in going:
+            with named(path):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         return made
 
 
@@ -371,6 +313,7 @@ def main():
                 },
             },
             "directories": {"type": "list", "elements": "path", "default": []},
+            "removed": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )

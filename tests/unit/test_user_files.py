@@ -364,6 +364,52 @@ def test_where_there_is_nothing_to_take_out_no_ruamel_yaml_is_needed(tmp_path, m
     assert result["changed"] is False
 
 
+@pytest.fixture
+def logs(tmp_path):
+    """A folder with two of ours, one of theirs and a link of ours to what is theirs."""
+    for name in ("session-a.log", "session-b.log", "theirs/notes", "ours/deep/file"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("words")
+    (tmp_path / "session-link").symlink_to(tmp_path / "theirs")
+    return tmp_path
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_what_is_ours_alone_goes_by_name_or_pattern_and_a_link_without_its_target(logs, check):
+    before = listing(logs)
+    result = run(removed=[f"{logs}/session-*", f"{logs}/ours", f"{logs}/never-there"], check=check)
+    gone = [str(logs / name) for name in ("session-a.log", "session-b.log", "session-link", "ours")]
+    assert (result["changed"], result["removed"]) == (True, gone)
+    assert [(diff["before_header"], diff["after"]) for diff in result["diff"]] == [(path, "absent\n") for path in gone]
+    if check:
+        assert listing(logs) == before
+        return
+    assert listing(logs) == {logs / "theirs/notes": "words"}
+    assert not os.path.lexists(logs / "session-link")
+    assert not run(removed=[f"{logs}/session-*", f"{logs}/ours"])["changed"]
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("~", "neither the home nor what it lies in is removed"),
+        ("~/..", "neither the home nor what it lies in is removed"),
+        ("~/../*", "neither the home nor what it lies in is removed"),
+        ("/", "neither the home nor what it lies in is removed"),
+        ("ours", "the path must be absolute"),
+    ],
+)
+def test_a_home_does_not_go_nor_what_it_lies_in(logs, monkeypatch, path, rule):
+    home = logs / "home/ada"
+    home.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(logs)
+    result = run(removed=[f"{logs}/ours", path])
+    assert result["failed"]
+    assert rule in result["msg"] and "Nothing was written" in result["msg"], result["msg"]
+    assert (logs / "ours/deep/file").exists() and home.exists()
+
+
 def test_absent_comes_before_content(tmp_path, entry):
     """As where a program has renamed a key."""
     (tmp_path / "file").write_text("old: 1\n")
