@@ -208,6 +208,8 @@ def test_a_batch_daemon_that_is_away_while_the_job_waits_is_waited_for(
     time.sleep(8)
     assert run.process.poll() is None
     fault("mbatchd", "off")
+    # Until the node has reported, LSF takes a job there for a zombie.
+    eventually(lambda: "ok" in login("bhosts t037").split())
     login(f"bkill {theirs}")
     works(run.ends(), jobs, recorded)
 
