@@ -375,7 +375,10 @@ def test_a_run_that_was_killed_in_bsub_keeps_another_login_host_away_and_its_lat
 def elsewhere(minitriton, state):
     """Arguments with which the login node's name leads to another host: mgmt, which has the same homes and LSF."""
     minitriton("exec", "mgmt", "/usr/sbin/sshd", "-o", "PidFile=/run/login2.pid")
-    address = minitriton("exec", "mgmt", "hostname", "-I").split()[0]
+    # Of its two networks the one that leads here, in whatever order they came up.
+    network = re.search(r"HostName (\S+)[.]", (state / "ssh_config").read_text())[1]
+    addresses = minitriton("exec", "mgmt", "hostname", "-I").split()
+    address = next(each for each in addresses if each.rpartition(".")[0] == network)
     # Not tmp_path: a control socket's path has to be short.
     made = Path(tempfile.mkdtemp(prefix="slipway-"))
     key = (state / "hostkeys/mgmt/ssh_host_ed25519_key.pub").read_text()
