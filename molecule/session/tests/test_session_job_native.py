@@ -412,6 +412,8 @@ def test_a_login_name_that_leads_to_another_host_next_time_is_the_same_session(
     session, playbook, elsewhere, jobs, recorded, minitriton
 ):
     """The first one is gone for good: its sshd, and with it the tunnel."""
+    # Which an earlier test may have opened by way of the other one.
+    playbook("playbooks/stop.yml", *CONDA)
     works(session(), jobs, recorded)
     first, pid = recorded(), json.loads((TUNNEL / "tunnel.json").read_text())["pid"]
     minitriton("exec", "login", "sh", "-c", "mv /usr/sbin/sshd /usr/sbin/sshd.away; kill $(ps -o pid= -C sshd)")
