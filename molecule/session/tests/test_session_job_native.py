@@ -333,6 +333,19 @@ def test_what_a_killed_run_had_logged_in_becomes_the_next_ones_tunnel(background
     assert logins() == left == [tunnel()["pid"]]
 
 
+@pytest.mark.fault(28)
+def test_what_a_killed_run_had_logged_in_otherwise_is_ended(background, playbook, session, jobs, recorded, state):
+    playbook("playbooks/stop.yml", *CONDA)
+    run = background()
+    run.reaches("job ")
+    eventually(logins)
+    left = logins()
+    run.kill()
+    otherwise = json.dumps({"ansible_ssh_common_args": f"-F {state}/ssh_config -o Compression=yes"})
+    finally_works(lambda: session("-e", otherwise), jobs, recorded)
+    assert logins() == [tunnel()["pid"]] != left
+
+
 def test_where_no_job_serves_no_login_is_left(playbook, session):
     playbook("playbooks/stop.yml", *CONDA)
     code, words = session("-e", json.dumps({"session_server_arguments": ["--no-such-option"]}))

@@ -60,6 +60,8 @@ class Tunnel:
         self.log = self.folder / "tunnel.log"
         self.master = Master(destination, self.socket, self.log)
         self.record = self.folder / "tunnel.json"
+        #: By which destination an ssh logs in ahead of :meth:`open`.
+        self.login = self.folder / "login.json"
         #: What the server at its end is known by, where that speaks https; for a browser to import, too.
         self.certificate_file = self.folder / "certificate.pem"
 
@@ -161,6 +163,7 @@ class Tunnel:
         with suppress(OSError, SessionError):
             if not self.recorded() and not self.socket.exists():
                 self._make_folders()
+                write_private(self.login, json.dumps(self.destination.facts))
                 process = self.master.begin()
         try:
             yield lambda: kept.append(process and self.master.has_begun(process))
@@ -169,9 +172,16 @@ class Tunnel:
                 process.terminate()
                 process.wait()
 
+    @property
+    def has_logged_in(self):
+        """Whether an ssh has done so ahead, and by this destination: one that a killed run left may have had another."""
+        with suppress(FileNotFoundError, ValueError):
+            return json.loads(self.login.read_text()) == self.destination.facts and self.master.pid() > 0
+        return False
+
     def _open(self, asked, end, frozen):
         lead = self.leads(asked, end)
-        has_logged_in = lead["mode"] == "login" and not self.recorded() and self.master.pid()
+        has_logged_in = lead["mode"] == "login" and not self.recorded() and self.has_logged_in
         if not has_logged_in:
             self._end_master(frozen)
         local_port = self._free_port(asked)
@@ -268,7 +278,7 @@ class Tunnel:
             if recorded not in (None, self.recorded()):
                 return
             self._end_master()
-            for path in (self.record, self.certificate_file):
+            for path in (self.record, self.login, self.certificate_file):
                 with suppress(FileNotFoundError):
                     path.unlink()
 
