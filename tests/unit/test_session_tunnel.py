@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import ansible.module_utils
 import certificates
 import module_runner
 import pytest
@@ -16,6 +17,7 @@ from ansible.module_utils.session.master import Destination
 from ansible.module_utils.session.supervisor import Supervisor
 from ansible.module_utils.session.tunnel import Tunnel
 from local_ports import free_port
+from role_play import PROJECT
 
 END = {"node": "t037", "port": 8888}
 
@@ -109,6 +111,53 @@ def test_one_supervisor_at_a_time_and_none_without_a_tunnel(made):
 def supervised(made, port, **changes):
     remember(made, **{"local_port": port, "destination": made.destination.facts, **changes})
     return Supervisor(made.folder.name)
+
+
+SCRIPT = PROJECT / "scripts/slipway-supervisor"
+
+
+def programs(made):
+    """The processes of the supervisor's program for this tunnel."""
+    said = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+    return [line for line in said.splitlines() if f"{SCRIPT} {made.folder.name}" in line]
+
+
+def test_a_supervisor_at_hand_begins_when_it_is_told_and_is_one(made, taken):
+    known = supervised(made, taken)
+    with supervisor.at_hand(SCRIPT, made.folder.name) as tell:
+        assert len(programs(made)) == 1 and not known.pid()
+        assert tell()
+    assert known.pid()
+    with supervisor.at_hand(SCRIPT, made.folder.name) as tell:
+        assert not tell()
+    assert known.end()
+
+
+@pytest.mark.parametrize("how", ["the tunnel fails", "its run is killed"])
+def test_one_that_is_never_told_ends(made, taken, how):
+    known = supervised(made, taken)
+    if how == "its run is killed":
+        run = f"""
+import sys; sys.path[:0] = {sys.path!r}
+import ansible.module_utils; ansible.module_utils.__path__[:] = {list(ansible.module_utils.__path__)!r}
+from ansible.module_utils.session import supervisor
+with supervisor.at_hand({str(SCRIPT)!r}, {made.folder.name!r}):
+    print("at hand", flush=True)
+    sys.stdin.read()
+"""
+        process = subprocess.Popen([sys.executable, "-c", run], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process.stdout.readline()
+        assert len(programs(made)) == 1
+        process.kill()
+        process.communicate()
+    else:
+        with pytest.raises(SessionError), supervisor.at_hand(SCRIPT, made.folder.name):
+            raise SessionError("no tunnel.")
+    deadline = time.monotonic() + 20
+    while programs(made) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not programs(made)
+    assert not known.pid()
 
 
 def thought(made):

@@ -1,15 +1,18 @@
 """What the session's tests share: the session as its owner and as a second account sees it."""
 
 import json
+import os
+import re
+import signal
 import subprocess
 
 import pytest
 from minitriton_fixtures import PROJECT
-from test_session import CONDA, seconds_until_healthy
+from test_session import CONDA, SHARED, seconds_until_healthy
 from test_session_native import tunnel
 
-#: Seconds within which a session is well again once its cause is gone; this machine may be busy.
-SOON = 120
+#: Seconds within which a session is well again once its cause is gone, and those that a run may take; this machine may be busy.
+SOON, PATIENCE = 120, 300
 
 
 @pytest.fixture
@@ -43,6 +46,73 @@ def session(playbook, given):
         return done.returncode, " ".join(done.stdout.split())
 
     return run
+
+
+class Run:
+    """A session.yml in the background, in a process group of its own."""
+
+    def __init__(self, *arguments):
+        argv = ["ansible-playbook", "-i", "inventory/minitriton", "playbooks/session.yml", "-l", "triton", *SHARED]
+        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+        self.process = subprocess.Popen(
+            [*argv, *arguments],
+            cwd=PROJECT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.said = ""
+
+    def reaches(self, step):
+        """Reads on to the first task whose name matches ``step``."""
+        for line in self.process.stdout:
+            self.said += line
+            if re.match(rf"TASK \[session : {step}", line):
+                return
+        raise AssertionError(f"there was no task {step}: {self.said}")
+
+    def ends(self):
+        out, _ = self.process.communicate(timeout=PATIENCE)
+        self.said += out
+        return self.process.returncode, " ".join(self.said.split())
+
+    def kill(self):
+        """As a controller that loses its power: nothing is tidied up."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate(timeout=PATIENCE)
+
+
+@pytest.fixture
+def background():
+    """Starts a :class:`Run`; none outlives the test."""
+    runs = []
+
+    def start(*arguments):
+        runs.append(Run(*arguments))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        if run.process.poll() is None:
+            run.kill()
+
+
+@pytest.fixture
+def jobs(login):
+    """The ids of the user's unfinished jobs."""
+    return lambda: login("bjobs -noheader -o jobid 2>/dev/null").split()
+
+
+@pytest.fixture
+def recorded(host, folder):
+    """What the session's record says; empty without one."""
+
+    def read(ending="json"):
+        return json.loads(host.run(f"cat {folder}/session-jupyter.{ending}").stdout or "{}")
+
+    return read
 
 
 @pytest.fixture

@@ -5,19 +5,14 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from minitriton_fixtures import PROJECT
 from test_session import CONDA, SHARED, TUNNEL, URL, api
-from test_session_native import eventually, tunnel
-
-#: Seconds that anything here may take on a busy machine.
-PATIENCE = 300
+from test_session_native import eventually
 
 
 @pytest.fixture
@@ -39,73 +34,6 @@ def nothing(fault, login, folder):
     eventually(lambda: "No unfinished job found" in login("bjobs 2>&1 || true"))
 
 
-class Run:
-    """A session.yml in the background, in a process group of its own."""
-
-    def __init__(self, *arguments):
-        argv = ["ansible-playbook", "-i", "inventory/minitriton", "playbooks/session.yml", "-l", "triton", *SHARED]
-        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
-        self.process = subprocess.Popen(
-            [*argv, *arguments],
-            cwd=PROJECT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self.said = ""
-
-    def reaches(self, step):
-        """Reads on to the first task whose name matches ``step``."""
-        for line in self.process.stdout:
-            self.said += line
-            if re.match(rf"TASK \[session : {step}", line):
-                return
-        raise AssertionError(f"there was no task {step}: {self.said}")
-
-    def ends(self):
-        out, _ = self.process.communicate(timeout=PATIENCE)
-        self.said += out
-        return self.process.returncode, " ".join(self.said.split())
-
-    def kill(self):
-        """As a controller that loses its power: nothing is tidied up."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.communicate(timeout=PATIENCE)
-
-
-@pytest.fixture
-def background():
-    """Starts a :class:`Run`; none outlives the test."""
-    runs = []
-
-    def start(*arguments):
-        runs.append(Run(*arguments))
-        return runs[-1]
-
-    yield start
-    for run in runs:
-        if run.process.poll() is None:
-            run.kill()
-
-
-@pytest.fixture
-def jobs(login):
-    """The ids of the user's unfinished jobs."""
-    return lambda: login("bjobs -noheader -o jobid 2>/dev/null").split()
-
-
-@pytest.fixture
-def recorded(host, folder):
-    """What the session's record says; empty without one."""
-
-    def read(ending="json"):
-        return json.loads(host.run(f"cat {folder}/session-jupyter.{ending}").stdout or "{}")
-
-    return read
-
-
 @pytest.fixture
 def own_job(login):
     """Submits a job of the user's own that is called as ours are; returns its id."""
@@ -116,16 +44,6 @@ def own_job(login):
         return job
 
     return submit
-
-
-def logins():
-    """The processes of this machine's ssh that are the session's tunnel, or about to become it."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if f"-E\0{TUNNEL}/tunnel.log\0".encode() in process.read_bytes():
-                found.append(int(process.parent.name))
-    return found
 
 
 def works(run, jobs, recorded):
@@ -309,48 +227,6 @@ def test_a_controller_that_was_killed_at_a_step_leaves_what_the_next_run_goes_on
     time.sleep(0.5)
     run.kill()
     finally_works(session, jobs, recorded)
-
-
-def test_this_machine_logs_in_while_the_job_starts(playbook, session, jobs, recorded):
-    playbook("playbooks/stop.yml", *CONDA)
-    works(session(), jobs, recorded)
-    assert logins() == [tunnel()["pid"]]
-    # It was there before anybody knew which node to forward to.
-    words = Path(f"/proc/{tunnel()['pid']}/cmdline").read_text().split("\0")
-    assert "-N" in words and "-L" not in words
-
-
-@pytest.mark.fault(28)
-def test_what_a_killed_run_had_logged_in_becomes_the_next_ones_tunnel(background, playbook, session, jobs, recorded):
-    playbook("playbooks/stop.yml", *CONDA)
-    run = background()
-    run.reaches("job ")
-    eventually(logins)
-    left = logins()
-    run.kill()
-    assert logins() == left
-    finally_works(session, jobs, recorded)
-    assert logins() == left == [tunnel()["pid"]]
-
-
-@pytest.mark.fault(28)
-def test_what_a_killed_run_had_logged_in_otherwise_is_ended(background, playbook, session, jobs, recorded, state):
-    playbook("playbooks/stop.yml", *CONDA)
-    run = background()
-    run.reaches("job ")
-    eventually(logins)
-    left = logins()
-    run.kill()
-    otherwise = json.dumps({"ansible_ssh_common_args": f"-F {state}/ssh_config -o Compression=yes"})
-    finally_works(lambda: session("-e", otherwise), jobs, recorded)
-    assert logins() == [tunnel()["pid"]] != left
-
-
-def test_where_no_job_serves_no_login_is_left(playbook, session):
-    playbook("playbooks/stop.yml", *CONDA)
-    code, words = session("-e", json.dumps({"session_server_arguments": ["--no-such-option"]}))
-    assert code != 0, words
-    assert logins() == []
 
 
 @pytest.mark.fault(28)

@@ -168,9 +168,13 @@ class Tunnel:
         try:
             yield lambda: kept.append(process and self.master.has_begun(process))
         finally:
-            if process and not any(kept):
+            if process and not any(kept) and not self._carried_by(process):
                 process.terminate()
                 process.wait()
+
+    def _carried_by(self, process):
+        """Whether another run has made that process its tunnel, which it found logged in."""
+        return bool(self.recorded()) and self.master.pid() == process.pid
 
     @property
     def has_logged_in(self):
