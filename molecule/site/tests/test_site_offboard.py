@@ -66,3 +66,11 @@ def test_a_second_run_finds_nothing_to_do(gone, playbook, user):
     done = playbook("playbooks/offboard.yml", "-e", f"offboard_confirm={user}")
     assert done.returncode == 0, done.stdout
     assert "changed=0" in done.stdout
+
+
+def test_the_plan_for_the_bare_account_tells_each_step_once(gone, playbook):
+    done = playbook("site.yml", "--check", "--diff")
+    assert done.returncode == 0, done.stdout
+    words = " ".join(done.stdout.split())
+    for step in ("miniconda: install conda into", "conda_env: make the environment", "session: submit this job"):
+        assert words.count(step) == 1, words
