@@ -93,8 +93,8 @@ options:
     default: []
   removed:
     description:
-      - Files and folders that are Slipway's alone, by their absolute paths or by patterns as the shell has them. They go as a whole and
-        leave no copy; of a link, the link.
+      - Files and folders that are Slipway's alone, by their absolute paths; files by patterns, too, as the shell has them. They go as a
+        whole and leave no copy; of a link, the link.
       - The home itself, and what it lies in, is refused.
     type: list
     elements: path
@@ -191,14 +191,14 @@ from ansible.module_utils.user_file import UserFile, judge_folder
 from ansible.module_utils.user_text import RefusedError
 
 
-def doomed(pattern):
+def doomed(asked):
     """What is there under a name or pattern of O(removed), in order."""
-    if not os.path.isabs(pattern):
+    if not os.path.isabs(asked):
         raise RefusedError("the path must be absolute")
     home = Path(os.path.realpath(Path.home()))
-    found = [
-        Path(os.path.normpath(path)) for path in sorted(glob.glob(pattern)) or [pattern] * os.path.lexists(pattern)
-    ]
+    # A folder of that very name, but none that only fits a pattern: it may be anybody's.
+    files = [path for path in sorted(glob.glob(asked)) if os.path.islink(path) or not os.path.isdir(path)]
+    found = [Path(os.path.normpath(path)) for path in ([asked] if os.path.lexists(asked) else files)]
     for path in found:
         if Path(os.path.realpath(path)) in (home, *home.parents):
             raise RefusedError("neither the home nor what it lies in is removed")
@@ -255,11 +255,11 @@ class UserFiles:
                 judge_folder(path)
             except RefusedError as problem:
                 problems.append(f"{path}: {problem}")
-        for pattern in self.removed:
+        for path in self.removed:
             try:
-                going += doomed(pattern)
+                going += doomed(path)
             except RefusedError as problem:
-                problems.append(f"{pattern}: {problem}")
+                problems.append(f"{path}: {problem}")
         for asked in self.asked:
             try:
                 file = UserFile(asked)

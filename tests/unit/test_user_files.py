@@ -366,8 +366,8 @@ def test_where_there_is_nothing_to_take_out_no_ruamel_yaml_is_needed(tmp_path, m
 
 @pytest.fixture
 def logs(tmp_path):
-    """A folder with two of ours, one of theirs and a link of ours to what is theirs."""
-    for name in ("session-a.log", "session-b.log", "theirs/notes", "ours/deep/file"):
+    """A folder with two of ours, two of theirs and a link of ours to what is theirs."""
+    for name in ("session-a.log", "session-b.log", "session-minutes/theirs", "theirs/notes", "ours/deep/file"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("words")
     (tmp_path / "session-link").symlink_to(tmp_path / "theirs")
@@ -375,7 +375,7 @@ def logs(tmp_path):
 
 
 @pytest.mark.parametrize("check", [False, True])
-def test_what_is_ours_alone_goes_by_name_or_pattern_and_a_link_without_its_target(logs, check):
+def test_what_is_ours_alone_goes_and_neither_a_links_target_nor_a_folder_that_fits_a_pattern(logs, check):
     before = listing(logs)
     result = run(removed=[f"{logs}/session-*", f"{logs}/ours", f"{logs}/never-there"], check=check)
     gone = [str(logs / name) for name in ("session-a.log", "session-b.log", "session-link", "ours")]
@@ -384,7 +384,7 @@ def test_what_is_ours_alone_goes_by_name_or_pattern_and_a_link_without_its_targe
     if check:
         assert listing(logs) == before
         return
-    assert listing(logs) == {logs / "theirs/notes": "words"}
+    assert listing(logs) == {logs / "theirs/notes": "words", logs / "session-minutes/theirs": "words"}
     assert not os.path.lexists(logs / "session-link")
     assert not run(removed=[f"{logs}/session-*", f"{logs}/ours"])["changed"]
 
@@ -394,7 +394,7 @@ def test_what_is_ours_alone_goes_by_name_or_pattern_and_a_link_without_its_targe
     [
         ("~", "neither the home nor what it lies in is removed"),
         ("~/..", "neither the home nor what it lies in is removed"),
-        ("~/../*", "neither the home nor what it lies in is removed"),
+        ("~/../to-home*", "neither the home nor what it lies in is removed"),
         ("/", "neither the home nor what it lies in is removed"),
         ("ours", "the path must be absolute"),
     ],
@@ -402,6 +402,7 @@ def test_what_is_ours_alone_goes_by_name_or_pattern_and_a_link_without_its_targe
 def test_a_home_does_not_go_nor_what_it_lies_in(logs, monkeypatch, path, rule):
     home = logs / "home/ada"
     home.mkdir(parents=True)
+    (home.parent / "to-home").symlink_to(home)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(logs)
     result = run(removed=[f"{logs}/ours", path])
