@@ -128,7 +128,9 @@ def test_a_supervisor_at_hand_begins_when_it_is_told_and_is_one(made, taken):
         assert len(programs(made)) == 1 and not known.pid()
         assert tell()
     assert known.pid()
+    there = programs(made)
     with supervisor.at_hand(SCRIPT, made.folder.name) as tell:
+        assert programs(made) == there
         assert not tell()
     assert known.end()
 
