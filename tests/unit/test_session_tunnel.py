@@ -122,8 +122,9 @@ def programs(made):
     return [line for line in said.splitlines() if f"{SCRIPT} {made.folder.name}" in line]
 
 
-def test_a_supervisor_at_hand_begins_when_it_is_told_and_is_one(made, taken):
+def test_a_supervisor_at_hand_begins_when_it_is_told_and_is_one(made, taken, request):
     known = supervised(made, taken)
+    request.addfinalizer(known.end)
     with supervisor.at_hand(SCRIPT, made.folder.name) as tell:
         assert len(programs(made)) == 1 and not known.pid()
         assert tell()
@@ -132,7 +133,6 @@ def test_a_supervisor_at_hand_begins_when_it_is_told_and_is_one(made, taken):
     with supervisor.at_hand(SCRIPT, made.folder.name) as tell:
         assert programs(made) == there
         assert not tell()
-    assert known.end()
 
 
 @pytest.mark.parametrize("how", ["the tunnel fails", "its run is killed"])
